@@ -1,0 +1,1 @@
+"""Example jobs, written out by ``askel example``."""

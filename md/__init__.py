@@ -1,0 +1,1 @@
+"""ASE in both directions: calculators, interactions, dynamics, file formats."""

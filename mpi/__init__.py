@@ -1,0 +1,1 @@
+"""Who owns which particle: decomposition, ghosts, migration, parallel files."""

@@ -1,0 +1,33 @@
+"""What everything is made of: the state, its field table, units, noise, the kernel table, exchange, files."""
+
+from .errors import AskelError, InputError, Interrupted, MissingDependency, NumericalFailure
+from .exchange import Exchange, Serial
+from .fields import FIELDS, KINDS, PARTICLE_FIELDS, SYSTEM_FIELDS, Field
+from .kernels import KERNELS, register, resolve
+from .particles import Particles, join
+from .units import UNIT_SYSTEMS, UnitSystem, custom_units, geometric_units, nbody_units
+
+__all__ = [
+    "FIELDS",
+    "KERNELS",
+    "KINDS",
+    "PARTICLE_FIELDS",
+    "SYSTEM_FIELDS",
+    "UNIT_SYSTEMS",
+    "AskelError",
+    "Exchange",
+    "Field",
+    "InputError",
+    "Interrupted",
+    "MissingDependency",
+    "NumericalFailure",
+    "Particles",
+    "Serial",
+    "UnitSystem",
+    "custom_units",
+    "geometric_units",
+    "join",
+    "nbody_units",
+    "register",
+    "resolve",
+]

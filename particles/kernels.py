@@ -1,0 +1,111 @@
+"""The kernel table: (operation, backend) -> import path, resolved once, in a constructor.
+
+A kernel takes arrays and numbers and returns a status code. The backend ``reference`` is plain NumPy and always exists;
+``cpu`` is numba. Kernels are named by strings, so that nothing heavy is imported until one is needed.
+
+numba's disk cache does not notice when a *called* function in another file changes, therefore it lives in a folder
+named by the digest of all kernel sources, set here before any kernel is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import InputError
+
+Backend = Literal["reference", "cpu", "cuda"]
+
+#: (operation, backend) -> "module:function"; filled by the packages that own kernels, at import, with strings alone.
+KERNELS: dict[tuple[str, str], str] = {}
+
+_SOURCES = ("nbody/_kernels", "equivariant/_kernels", "md/_kernels", "integrators/_kernels", "mpi/_kernels")
+
+
+def register(paths: Mapping[tuple[str, str], str]) -> None:
+    """Add rows to the kernel table; a row that is there already with another path is a programming error."""
+    for key, path in paths.items():
+        assert KERNELS.setdefault(key, path) == path, f"kernel {key} registered twice"
+
+
+def resolve(operation: str, backend: str = "cpu") -> Callable[..., Any]:
+    """Import and return a kernel.
+
+    Raises
+    ------
+    InputError : no such operation or backend
+
+    """
+    path = KERNELS.get((operation, backend))
+    if path is None:
+        known = ", ".join(sorted({b for o, b in KERNELS if o == operation})) or "none"
+        raise InputError(f"no {backend!r} kernel for {operation!r}; backends that have it: {known}")
+    if backend != "reference":
+        use_kernel_cache()
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def cache_root() -> Path:
+    """Return the folder of compiled kernels: ASKEL_CACHE_DIR, else the user's cache folder, else a temporary one."""
+    chosen = os.environ.get("ASKEL_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir()))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "askel"
+
+
+def source_digest() -> str:
+    """Return a digest of all kernel sources and of the numba version."""
+    import numba
+
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version_info[:2]}".encode())
+    package = Path(__file__).resolve().parent.parent
+    for folder in _SOURCES:
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def kernel_cache() -> Path:
+    """Return the folder of compiled kernels that belongs to the present sources (it may not exist yet)."""
+    return cache_root() / "numba" / source_digest()
+
+
+def use_kernel_cache() -> None:
+    """Point numba's disk cache at ``kernel_cache()``; does nothing when that has been done."""
+    import numba
+
+    if getattr(use_kernel_cache, "done", False):
+        return
+    folder = kernel_cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        folder = (
+            Path(tempfile.gettempdir()) / f"askel-numba-{os.getuid() if hasattr(os, 'getuid') else 0}" / folder.name
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+    numba.config.CACHE_DIR = str(folder)
+    use_kernel_cache.done = True  # type: ignore[attr-defined]
+
+
+def compiled_before(module: str) -> bool:
+    """Return whether the cache holds compiled functions of a kernel module, so that a first run can say it compiles."""
+    return any(kernel_cache().rglob(f"{module}.*.nbi"))
