@@ -1,0 +1,423 @@
+"""Who watches a run: the observer protocol, and the observers that write frames, series, checkpoints and progress.
+
+Observers read and never change the state. The loop calls them only on a synchronised, finite state. Propagators that
+choose their own micro-steps land exactly on the due times; with fixed steps an observation happens at the end of the
+first step at or after its due time, and no step is changed for it.
+"""
+
+from __future__ import annotations
+
+import math
+import time as clock
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from ..particles import InputError, Particles
+from .events import Row
+
+if TYPE_CHECKING:
+    from .loop import Simulation
+
+
+class Observer(Protocol):
+    """Something that looks at a run.
+
+    Attributes
+    ----------
+    order : int, observers of lower order are called first; checkpoints come last (1), all others have 0
+
+    """
+
+    order: int
+
+    def start(self, time: float, direction: int) -> None:
+        """Take note that a run starts, or goes on, at ``time`` in ``direction`` (+1 or -1)."""
+        ...
+
+    def next_due(self, time: float) -> float:
+        """Return the simulation time of the next observation (infinite when it depends on other things)."""
+        ...
+
+    def due(self, time: float) -> bool:
+        """Return whether to observe now."""
+        ...
+
+    def observe(self, simulation: Simulation) -> None:
+        """Look at the simulation."""
+        ...
+
+    def event(self, row: Row) -> None:
+        """Take note of an event that has been carried out."""
+        ...
+
+    def finish(self, simulation: Simulation) -> None:
+        """Take note of the end: the asked time is reached, or ``simulation.stopped``."""
+        ...
+
+    def state_dict(self) -> dict:
+        """Return what a restart needs, as a tree of numbers and strings."""
+        ...
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Take back what ``state_dict`` gave."""
+        ...
+
+
+class Writer(Protocol):
+    """What the observers ask of a file: ``askel.particles.io_h5md.TrajectoryWriter`` is one."""
+
+    def append(self, particles: Particles, step: int) -> None:
+        """Add a frame."""
+        ...
+
+    def append_row(self, table: str, row: Row) -> None:
+        """Add a row to a table by name."""
+        ...
+
+    def lengths(self) -> dict[str, int]:
+        """Return the number of valid frames and rows by dataset, to which a resumed run cuts the file back."""
+        ...
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        ...
+
+
+class Schedule:
+    """Due times origin + k * every, k = 0, 1, ..., computed and not summed up, in the direction of the run.
+
+    Parameters
+    ----------
+    every : float > 0, simulation time between two observations
+
+    Raises
+    ------
+    InputError : every is not positive
+
+    """
+
+    def __init__(self, every: float) -> None:
+        if not every > 0.0:
+            raise InputError(f"an output interval of {every:g} was given; expected a positive time")
+        self.every = float(every)
+        self._origin = math.nan
+        self._count = 0
+        self._direction = 1
+
+    def start(self, time: float, direction: int) -> None:
+        """Count from ``time`` unless a restart said from where; a turned run counts from its turning point."""
+        if math.isnan(self._origin) or direction != self._direction:
+            self._origin, self._count, self._direction = time, 0, direction
+
+    @property
+    def next_due(self) -> float:
+        """The next due time."""
+        if self._count and math.isinf(self.every):
+            return self._direction * math.inf
+        return self._origin + self._direction * self._count * self.every if self._count else self._origin
+
+    def reached(self, time: float) -> bool:
+        """Return whether ``time`` is at or beyond the next due time (to 4 units in the last place: 3 * 0.1 > 0.3)."""
+        due = self.next_due
+        return (time - due) * self._direction >= -4.0 * math.ulp(max(abs(time), abs(due)))
+
+    def advance(self, time: float) -> None:
+        """Move the next due time beyond ``time``."""
+        if self.reached(time) and math.isfinite(self.every):
+            self._count = max(self._count, math.floor((time - self._origin) * self._direction / self.every))
+        while self.reached(time):
+            self._count += 1
+
+    def state_dict(self) -> dict:
+        """Return origin, count and direction."""
+        return {"origin": self._origin, "count": self._count, "direction": self._direction}
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Take back origin, count and direction."""
+        self._origin, self._count = float(tree["origin"]), int(tree["count"])
+        self._direction = int(tree["direction"])
+
+
+class Snapshots:
+    """Writes frames: the first state, one every ``every``, the last one when the asked time is reached; and the events.
+
+    Parameters
+    ----------
+    writer : Writer
+    every : float > 0, in the time unit of the particles; infinite for the first and last frame alone
+
+    """
+
+    order = 0
+
+    def __init__(self, writer: Writer, every: float) -> None:
+        self._writer, self._schedule, self._last_step = writer, Schedule(every), -1
+
+    def start(self, time: float, direction: int) -> None:
+        """Start the schedule."""
+        self._schedule.start(time, direction)
+
+    def next_due(self, time: float) -> float:
+        """Return the time of the next frame."""
+        return self._schedule.next_due
+
+    def due(self, time: float) -> bool:
+        """Return whether a frame is due."""
+        return self._schedule.reached(time)
+
+    def observe(self, simulation: Simulation) -> None:
+        """Write a frame."""
+        self._writer.append(simulation.particles, simulation.step)
+        self._last_step = simulation.step
+        self._schedule.advance(simulation.time)
+
+    def event(self, row: Row) -> None:
+        """Write a row of the table ``events/<kind>``."""
+        self._writer.append_row(f"events/{row['kind']}", row)
+
+    def finish(self, simulation: Simulation) -> None:
+        """Write the last state, unless the run was stopped (the resumed run will go on) or it is written already."""
+        if not simulation.stopped and simulation.step != self._last_step:
+            self.observe(simulation)
+        self._writer.flush()
+
+    def state_dict(self) -> dict:
+        """Return the schedule and the lengths to which a resumed run cuts the file back."""
+        self._writer.flush()
+        return {
+            "schedule": self._schedule.state_dict(),
+            "last_step": self._last_step,
+            "lengths": dict(self._writer.lengths()),
+        }
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Take back the schedule."""
+        self._schedule.load_state_dict(tree["schedule"])
+        self._last_step = int(tree["last_step"])
+
+
+class EnergySeries:
+    """Writes rows of the table ``series/energy``: step, time, energy, work, error and its largest value so far.
+
+    Parameters
+    ----------
+    writer : Writer
+    every : float > 0, in the time unit of the particles
+
+    """
+
+    order = 0
+
+    def __init__(self, writer: Writer, every: float) -> None:
+        self._writer, self._schedule, self._last_step = writer, Schedule(every), -1
+
+    def start(self, time: float, direction: int) -> None:
+        """Start the schedule."""
+        self._schedule.start(time, direction)
+
+    def next_due(self, time: float) -> float:
+        """Return the time of the next row."""
+        return self._schedule.next_due
+
+    def due(self, time: float) -> bool:
+        """Return whether a row is due."""
+        return self._schedule.reached(time)
+
+    def observe(self, simulation: Simulation) -> None:
+        """Write a row."""
+        self._writer.append_row("series/energy", energy_row(simulation))
+        self._last_step = simulation.step
+        self._schedule.advance(simulation.time)
+
+    def event(self, row: Row) -> None:
+        """Do nothing: ``Snapshots`` writes events."""
+
+    def finish(self, simulation: Simulation) -> None:
+        """Write the last row, unless the run was stopped or it is written already."""
+        if not simulation.stopped and simulation.step != self._last_step:
+            self.observe(simulation)
+
+    def state_dict(self) -> dict:
+        """Return the schedule."""
+        return {"schedule": self._schedule.state_dict(), "last_step": self._last_step}
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Take back the schedule."""
+        self._schedule.load_state_dict(tree["schedule"])
+        self._last_step = int(tree["last_step"])
+
+
+class Checkpoints:
+    """Hands the tree of ``Simulation.state_dict`` to ``write`` every so often of wall-clock time, and at the end.
+
+    Parameters
+    ----------
+    write : function of the tree; it writes to a temporary name and renames
+    every_seconds : float > 0 of wall-clock time; infinite for the end (and stops) alone
+
+    """
+
+    order = 1
+
+    def __init__(self, write: Callable[[dict], None], every_seconds: float) -> None:
+        if not every_seconds > 0.0:
+            raise InputError(f"a checkpoint interval of {every_seconds:g} s was given; expected a positive time")
+        self._write, self._every = write, float(every_seconds)
+        self._last = clock.monotonic()
+
+    def start(self, time: float, direction: int) -> None:
+        """Start the clock."""
+        self._last = clock.monotonic()
+
+    def next_due(self, time: float) -> float:
+        """Return infinity: wall-clock time decides."""
+        return math.inf
+
+    def due(self, time: float) -> bool:
+        """Return whether the interval has passed."""
+        return clock.monotonic() - self._last >= self._every
+
+    def observe(self, simulation: Simulation) -> None:
+        """Write a checkpoint."""
+        self._write(simulation.state_dict())
+        self._last = clock.monotonic()
+
+    def event(self, row: Row) -> None:
+        """Do nothing."""
+
+    def finish(self, simulation: Simulation) -> None:
+        """Write a checkpoint."""
+        self.observe(simulation)
+
+    def state_dict(self) -> dict:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Do nothing."""
+
+
+class Progress:
+    """Calls a function with the simulation, at most once every ``min_interval`` seconds of wall-clock time.
+
+    Parameters
+    ----------
+    callback : function of the simulation; ``time``, ``t_end``, ``step``, ``wall_time`` and ``energy_error`` (the error
+        measured last: asking for it costs nothing) are what a progress bar shows
+    min_interval : float >= 0, seconds
+
+    """
+
+    order = 0
+
+    def __init__(self, callback: Callable[[Simulation], None], min_interval: float = 0.1) -> None:
+        self._callback, self._interval, self._last = callback, float(min_interval), -math.inf
+
+    def start(self, time: float, direction: int) -> None:
+        """Make the next step due."""
+        self._last = -math.inf
+
+    def next_due(self, time: float) -> float:
+        """Return infinity: wall-clock time decides."""
+        return math.inf
+
+    def due(self, time: float) -> bool:
+        """Return whether the interval has passed."""
+        return clock.monotonic() - self._last >= self._interval
+
+    def observe(self, simulation: Simulation) -> None:
+        """Call the function."""
+        self._callback(simulation)
+        self._last = clock.monotonic()
+
+    def event(self, row: Row) -> None:
+        """Do nothing."""
+
+    def finish(self, simulation: Simulation) -> None:
+        """Call the function a last time."""
+        self.observe(simulation)
+
+    def state_dict(self) -> dict:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Do nothing."""
+
+
+class Records:
+    """Keeps frames, energy rows and events in memory, for use from Python.
+
+    Parameters
+    ----------
+    every : float > 0, in the time unit of the particles; infinite for the first and last state alone
+
+    Attributes
+    ----------
+    frames : list of Particles (copies)
+    energies : list of rows (step, time, energy, ...)
+    events : list of rows
+
+    Notes
+    -----
+    A checkpoint does not hold what was kept: a resumed run keeps what comes after.
+
+    """
+
+    order = 0
+
+    def __init__(self, every: float) -> None:
+        self._schedule, self._last_step = Schedule(every), -1
+        self.frames: list[Particles] = []
+        self.energies: list[Row] = []
+        self.events: list[Row] = []
+
+    def start(self, time: float, direction: int) -> None:
+        """Start the schedule."""
+        self._schedule.start(time, direction)
+
+    def next_due(self, time: float) -> float:
+        """Return the time of the next frame."""
+        return self._schedule.next_due
+
+    def due(self, time: float) -> bool:
+        """Return whether a frame is due."""
+        return self._schedule.reached(time)
+
+    def observe(self, simulation: Simulation) -> None:
+        """Keep a copy of the state and an energy row."""
+        self.frames.append(simulation.particles.clone())
+        self.energies.append(energy_row(simulation))
+        self._last_step = simulation.step
+        self._schedule.advance(simulation.time)
+
+    def event(self, row: Row) -> None:
+        """Keep the row."""
+        self.events.append(row)
+
+    def finish(self, simulation: Simulation) -> None:
+        """Keep the last state, unless the run was stopped or it is kept already."""
+        if not simulation.stopped and simulation.step != self._last_step:
+            self.observe(simulation)
+
+    def state_dict(self) -> dict:
+        """Return the schedule."""
+        return {"schedule": self._schedule.state_dict(), "last_step": self._last_step}
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Take back the schedule."""
+        self._schedule.load_state_dict(tree["schedule"])
+        self._last_step = int(tree["last_step"])
+
+
+def energy_row(simulation: Simulation) -> Row:
+    """Return step, time, energy, work, energy_error and max_energy_error of the simulation, measured now."""
+    energy = simulation.energy()
+    return {
+        "step": simulation.step,
+        "time": simulation.time,
+        "energy": energy,
+        "work": simulation.work,
+        "energy_error": simulation.energy_error,
+        "max_energy_error": simulation.max_energy_error,
+    }
