@@ -1,0 +1,530 @@
+"""The regularised chain on the CPU: one call does all micro-steps of an advance.
+
+Here the integrator and its forces are fused, because a call through Python costs as much as hundreds of substeps of two
+bodies. The readable twin, for small systems and without events, is chain_reference.
+
+The loop, per micro-step: rebuild the tree, propose H (fictitious time), extrapolate (chain_extrapolation), then look
+for events and for the asked time. An overshoot is redone with an H from the cubic through t and dt/ds at both ends, and
+short Newton steps H = (dt - t) ds/dt finish the landing, in either direction of time.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .chain_extrapolation import coefficients, extrapolate, finish, next_order
+from .chain_forces import forces, separation
+from .chain_row import BAD_TIME, HEAD, OK, body_velocities
+from .chain_tree import ALL_LISTED, list_pairs, path, prim, to_bodies, to_edges
+from .double_double import two_sum
+
+COMPLETED = 0
+PARTIAL = 1
+EVENT = 2
+STEP_LIMIT = 3
+STEP_TOO_SMALL = 4
+NOT_FINITE = 5
+
+LANDING = 2.3e-16  # relative distance from the asked time that counts as there: one unit of round-off
+MAX_TRIALS = 60  # of one micro-step; each rejection shortens it at least by half
+
+# places in ``statistics``
+STEPS, REJECTED, EVALUATIONS, REBUILDS, MAX_V, MAX_COMPACTNESS, LANDINGS = range(7)
+
+
+@njit(cache=True, error_model="numpy")
+def rebuild(n, mass, order, lo, yh, yl, perturbed):
+    """Find the minimum spanning tree anew and rewrite order, lo and the state (in place) in its coordinates."""
+    xh = np.empty(3 * n)
+    xl = np.empty(3 * n)
+    vh = np.empty(3 * n)
+    vl = np.empty(3 * n)
+    X = slice(HEAD, HEAD + 3 * n)
+    V = slice(HEAD + 3 * n, HEAD + 6 * n)
+    to_bodies(n, yh[X], yl[X], lo, xh, xl)
+    to_bodies(n, yh[V], yl[V], lo, vh, vl)
+    root = 0
+    for i in range(n):
+        if mass[order[i]] > mass[order[root]]:
+            root = i
+    new_order = np.empty(n, np.int64)
+    new_lo = np.empty(n - 1, np.int64)
+    prim(n, xh, root, new_order, new_lo)
+    same = True
+    for i in range(n):
+        if new_order[i] != i or (i > 0 and new_lo[i - 1] != lo[i - 1]):
+            same = False
+            break
+    if same:
+        return
+    to_edges(n, xh, xl, new_order, new_lo, yh[X], yl[X])
+    to_edges(n, vh, vl, new_order, new_lo, yh[V], yl[V])
+    rows = order.copy()
+    for i in range(n):
+        order[i] = rows[new_order[i]]
+        if i > 0:
+            lo[i - 1] = new_lo[i - 1]
+    if perturbed:
+        spin = yh[HEAD + 6 * n : HEAD + 9 * n].copy()
+        for i in range(n):
+            for d in range(3):
+                yh[HEAD + (6 + d) * n + i] = spin[d * n + new_order[i]]
+
+
+@njit(cache=True, error_model="numpy")
+def pair_reach(i, j, mass, kind, horizon, radius):
+    """Return the distance at which bodies i and j are an event: merger, tidal disruption, or contact."""
+    if kind[i] == 1 and kind[j] == 1:
+        return horizon[i] + horizon[j]
+    if kind[i] == 1 or kind[j] == 1:
+        hole = i if kind[i] == 1 else j
+        star = j if kind[i] == 1 else i
+        if radius[star] == 0.0:
+            return 0.0
+        return max(horizon[hole], radius[star] * (mass[hole] / mass[star]) ** (1.0 / 3.0))
+    if radius[i] == 0.0 or radius[j] == 0.0:
+        return 0.0
+    return radius[i] + radius[j]
+
+
+@njit(cache=True, error_model="numpy")
+def initial_step(n, x, mass, G, u):
+    """Return H = 0.1 U min sqrt(r^3 / (G (m_i + m_j))), a tenth of the shortest two-body time."""
+    shortest = np.inf
+    for i in range(n):
+        for j in range(i):
+            dx = x[i] - x[j]
+            dy = x[n + i] - x[n + j]
+            dz = x[2 * n + i] - x[2 * n + j]
+            r2 = dx * dx + dy * dy + dz * dz
+            shortest = min(shortest, r2 * math.sqrt(r2) / (G * (mass[i] + mass[j])))
+    return 0.1 * u * math.sqrt(shortest)
+
+
+@njit(cache=True, error_model="numpy")
+def _cubic_landing(t0, t1, r0, r1, wanted, H):
+    """Return s in (0, H) at which the cubic with values t0, t1 and slopes r0, r1 reaches ``wanted``, by bisection."""
+    low = 0.0
+    high = 1.0
+    for _ in range(60):
+        z = 0.5 * (low + high)
+        value = (
+            t0 * (1.0 + 2.0 * z) * (1.0 - z) ** 2
+            + H * r0 * z * (1.0 - z) ** 2
+            + t1 * z * z * (3.0 - 2.0 * z)
+            + H * r1 * z * z * (z - 1.0)
+        )
+        if (value < wanted) == (t1 > t0):
+            low = z
+        else:
+            high = z
+    return 0.5 * (low + high) * H
+
+
+@njit(cache=True, error_model="numpy")
+def _gap(p, n, y, pairs, reach2):
+    """Return r^2 / reach^2 - 1 of a listed pair."""
+    dx, dy, dz = separation(p, n, y[HEAD : HEAD + 3 * n], pairs[2], pairs[3], pairs[4])
+    return (dx * dx + dy * dy + dz * dz) / reach2[p] - 1.0
+
+
+@njit(cache=True, error_model="numpy")
+def advance(
+    dt, step, order, lo, yh, yl, mass0, kind0, horizon0, radius0, G, star_weight, star_softening, tolerance, rows,
+    max_steps, max_evaluations, slot0, light, perturbation, transform, statistics, found,
+):  # fmt: skip
+    """Advance a chain by dt, in place.
+
+    Parameters
+    ----------
+    dt : asked time, of either sign
+    step : (2,) proposed H (0: none yet) and target row; updated
+    order, lo, yh, yl : the chain, see chain_tree and chain_row; updated; yh[0] = time done since dt was asked
+    mass0, kind0, horizon0, radius0, slot0 : (n) in the caller's order: mass, 1 for black holes, merger distance of the
+        hole alone, radius of stars, place among the post-Newtonian bodies or -1
+    star_weight, star_softening : strength (0 or 1) and softening length of star-star forces
+    tolerance, rows : error per step, and the most rows
+    max_steps, max_evaluations : limits of micro-steps and of evaluations in this call
+    light : speed of light, or 0
+    perturbation, transform : see chain_row.row
+    statistics : (7,) updated; found : (2,) int, rows of the event's pair in the caller's order
+
+    Returns
+    -------
+    (status, T, U): how it ended, and kinetic (centre-of-mass frame) and minus potential energy at the end
+    """
+    n = mass0.shape[0]
+    size = yh.shape[0]
+    perturbed = perturbation is not None
+    value, error = coefficients(rows)
+    table_h = np.empty((rows + 1, size))
+    table_l = np.empty((rows + 1, size))
+    y = np.empty(size)
+    change = np.empty(size)
+    factor = np.empty(rows + 1)
+    y0h = np.empty(size)
+    y0l = np.empty(size)
+    mass = np.empty(n)
+    kind = np.empty(n, np.int64)
+    seen = np.empty(n)
+    eps2 = np.empty(n)
+    horizon = np.empty(n)
+    radius = np.empty(n)
+    eventful = np.empty(n)
+    special = np.zeros(n, np.bool_)
+    total = mass0.sum()
+    capacity = 8 * n + 16
+    links = 32 * n + 64
+    first = np.empty(capacity, np.int64)
+    second = np.empty(capacity, np.int64)
+    start = np.empty(capacity + 1, np.int64)
+    edge = np.empty(links, np.int64)
+    sign = np.empty(links)
+    corrected = np.empty(capacity, np.bool_)
+    pair_weight = np.empty(capacity)
+    pair_eps2 = np.empty(capacity)
+    reach2_all = np.empty(capacity)
+    x = np.empty(3 * n)
+    acceleration = np.empty(3 * n)
+    r2 = np.empty(capacity)
+    buffers = (x, acceleration, np.empty(n), r2, np.empty(9 * n), np.empty(3 * n), np.empty(3 * n), np.empty(3 * n))
+    v = np.empty(3 * n)
+    status = COMPLETED
+    kinetic = 0.0
+    u = 0.0
+    n_pairs = 0
+    steps = 0
+    evaluations = 0
+    landing = False
+    direction = 1.0 if dt >= 0.0 else -1.0
+    first_pass = True
+    while True:
+        # ---- coordinates -------------------------------------------------------------------------------------
+        if n > 2:
+            rebuild(n, mass0, order, lo, yh, yl, perturbed)
+        any_reach = False
+        for i in range(n):
+            k = order[i]
+            mass[i] = mass0[k]
+            kind[i] = kind0[k]
+            horizon[i] = horizon0[k]
+            radius[i] = radius0[k]
+            hole = kind[i] == 1
+            seen[i] = mass[i] if hole else star_weight * mass[i]
+            eps2[i] = 0.0 if hole else star_softening * star_softening
+            eventful[i] = 0.0 if horizon[i] > 0.0 or radius[i] > 0.0 else -1.0
+            any_reach = any_reach or eventful[i] == 0.0
+            special[i] = slot0[k] >= 0
+        X = yh[HEAD : HEAD + 3 * n]
+        V = yh[HEAD + 3 * n : HEAD + 6 * n]
+        for d in range(0, 3 * n, n):
+            x[d] = 0.0
+            for e in range(n - 1):
+                x[d + e + 1] = x[d + lo[e]] + X[d + e]
+        while True:
+            n_pairs, used = list_pairs(
+                n, x, lo, kind, special, eventful, capacity, first, second, start, edge, sign, corrected
+            )
+            if n_pairs >= 0:
+                break
+            capacity *= 2
+            links *= 4
+            first = np.empty(capacity, np.int64)
+            second = np.empty(capacity, np.int64)
+            start = np.empty(capacity + 1, np.int64)
+            edge = np.empty(links, np.int64)
+            sign = np.empty(links)
+            corrected = np.empty(capacity, np.bool_)
+            pair_weight = np.empty(capacity)
+            pair_eps2 = np.empty(capacity)
+            reach2_all = np.empty(capacity)
+            r2 = np.empty(capacity)
+            buffers = (x, acceleration, buffers[2], r2, buffers[4], buffers[5], buffers[6], buffers[7])
+        for p in range(n_pairs):
+            i = first[p]
+            j = second[p]
+            stars = kind[i] == 0 and kind[j] == 0
+            pair_weight[p] = star_weight if stars else 1.0
+            pair_eps2[p] = star_softening * star_softening if stars else 0.0
+            reach2_all[p] = pair_reach(i, j, mass, kind, horizon, radius) ** 2
+        reach2 = reach2_all[:n_pairs] if any_reach else reach2_all[:0]
+        if perturbation is not None:
+            _map_special(n, order, slot0, n_pairs, first, second, perturbation[0])
+        pairs = (first, second, start, edge, sign, corrected, pair_weight, pair_eps2)
+        system = (G, total, mass, kind, seen, eps2)
+        tree = (lo, n_pairs, n <= ALL_LISTED)
+        problem = (system, tree, pairs, reach2, buffers, perturbation, transform)
+        method = (value, error, table_h, table_l, y, change)
+        u = G * forces(n, n_pairs, n <= ALL_LISTED, X, lo, mass, kind, seen, eps2, pairs, x, r2, buffers[2], acceleration)
+        evaluations += 1
+        kinetic = body_velocities(n, V, lo, mass, total, v)
+        if not (kinetic < np.inf and u < np.inf):
+            status = NOT_FINITE
+            break
+        if light > 0.0:
+            _record_validity(n, n_pairs, first, second, r2, mass, kind, v, G, light, statistics)
+        if first_pass:
+            first_pass = False
+            touching = -1
+            for p in range(reach2.shape[0]):
+                if r2[p] < reach2[p]:
+                    touching = p
+            if touching >= 0:
+                found[0] = order[first[touching]]
+                found[1] = order[second[touching]]
+                status = EVENT
+                break
+        # ---- where we are ------------------------------------------------------------------------------------
+        remaining = (dt - yh[0]) - yl[0]
+        if abs(remaining) <= LANDING * abs(dt):
+            break
+        if steps >= max_steps:
+            status = STEP_LIMIT
+            break
+        if evaluations >= max_evaluations and not landing:
+            status = PARTIAL
+            break
+        rate = kinetic + (yh[1] + yl[1])
+        if transform is not None:
+            rate = transform[0] * rate + transform[1] * (yh[2] + yl[2]) + transform[2]
+        if step[0] == 0.0:
+            step[0] = initial_step(n, x, mass, G, u)
+            step[1] = 6.0
+        target = int(step[1])
+        H = direction * step[0]
+        if landing:
+            H = remaining * rate
+            if abs(H) > step[0]:
+                H = math.copysign(step[0], H)
+        scales = (u, math.sqrt(r2_largest(n, x)), math.sqrt(2.0 * kinetic / total))
+        for k in range(size):
+            y0h[k] = yh[k]
+            y0l[k] = yl[k]
+        # ---- one micro-step ----------------------------------------------------------------------------------
+        rejected = False
+        accepted = False
+        k = 0
+        fraction = -1.0
+        pair = -1
+        for _ in range(MAX_TRIALS):
+            outcome, k, done, relative, fraction, pair = extrapolate(
+                H, target, landing, rows, tolerance, y0h, y0l, scales, factor, method, problem
+            )
+            evaluations += done
+            if outcome == OK:
+                accepted = True
+                break
+            statistics[REJECTED] += 1
+            rejected = True
+            if outcome == BAD_TIME:
+                H *= 0.2
+            else:
+                shrink = 0.5
+                for q in range(2, rows + 1):
+                    if factor[q] > 0.0:
+                        shrink = min(0.9, factor[q])  # of the last row whose error is known
+                H *= shrink
+        if not accepted:
+            status = STEP_TOO_SMALL
+            break
+        finish(n, k, y0h, table_h, table_l, change, yh, yl, perturbed)
+        if not landing:
+            best, grow = next_order(k, target, rows, factor, rejected)
+            step[0] = abs(H) * grow
+            step[1] = best
+        # ---- did it go past the asked time? ------------------------------------------------------------------
+        if not landing and direction * ((yh[0] - dt) + yl[0]) > LANDING * abs(dt):
+            landing = True
+            statistics[LANDINGS] += 1
+            after = body_velocities(n, yh[HEAD + 3 * n : HEAD + 6 * n], lo, mass, total, v) + (yh[1] + yl[1])
+            if transform is not None:
+                after = transform[0] * after + transform[1] * (yh[2] + yl[2]) + transform[2]
+            H = _cubic_landing(y0h[0], yh[0], 1.0 / rate, 1.0 / after, dt, H)
+            outcome, k, done, relative, fraction, pair = extrapolate(
+                H, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+            )
+            evaluations += done
+            if outcome != OK:  # cannot be: a shorter step than one that converged; go on with small steps
+                for q in range(size):
+                    yh[q] = y0h[q]
+                    yl[q] = y0l[q]
+                fraction = -1.0
+            else:
+                finish(n, k, y0h, table_h, table_l, change, yh, yl, perturbed)
+        steps += 1
+        # ---- did something happen on the way? ----------------------------------------------------------------
+        if fraction >= 0.0:
+            high = 1.0
+            gap = _gap(pair, n, yh, pairs, reach2)
+            if gap > 0.0:  # it came close inside the step and left again
+                high = fraction
+                outcome, k, done, relative, fraction, ignored = extrapolate(
+                    H * high, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+                )
+                evaluations += done
+                if outcome == OK:
+                    gap = _gap(pair, n, y, pairs, reach2)
+            low = 0.0
+            if gap <= 0.0:
+                best_k = -1
+                for _ in range(60):
+                    if best_k >= 0 and gap > -1e-9:
+                        break
+                    middle = 0.5 * (low + high)
+                    outcome, k, done, relative, fraction, ignored = extrapolate(
+                        H * middle, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+                    )
+                    evaluations += done
+                    trial = _gap(pair, n, y, pairs, reach2) if outcome == OK else 1.0
+                    if trial <= 0.0:
+                        high = middle
+                        gap = trial
+                        best_k = k
+                        finish(n, k, y0h, table_h, table_l, change, yh, yl, perturbed)
+                    else:
+                        low = middle
+                found[0] = order[first[pair]]
+                found[1] = order[second[pair]]
+                u = G * forces(
+                    n, n_pairs, n <= ALL_LISTED, yh[HEAD : HEAD + 3 * n], lo, mass, kind, seen, eps2, pairs, x, r2,
+                    buffers[2], acceleration,
+                )  # fmt: skip
+                kinetic = body_velocities(n, yh[HEAD + 3 * n : HEAD + 6 * n], lo, mass, total, v)
+                status = EVENT
+                break
+    statistics[STEPS] += steps
+    statistics[EVALUATIONS] += evaluations
+    return status, kinetic, u
+
+
+@njit(cache=True, error_model="numpy")
+def r2_largest(n, x):
+    """Return the largest squared distance from the root."""
+    worst = 0.0
+    for i in range(n):
+        worst = max(worst, x[i] * x[i] + x[n + i] * x[n + i] + x[2 * n + i] * x[2 * n + i])
+    return worst
+
+
+@njit(cache=True, error_model="numpy")
+def _map_special(n, order, slot0, n_pairs, first, second, post):
+    """Tell the post-Newtonian bundle where its bodies and their pairs are in tree order."""
+    who = post[2]
+    pair_of = post[4]
+    for i in range(n):
+        s = slot0[order[i]]
+        if s >= 0:
+            who[s] = i
+    pair_of[:] = -1
+    for p in range(n_pairs):
+        a = slot0[order[first[p]]]
+        b = slot0[order[second[p]]]
+        if a >= 0 and b >= 0:
+            pair_of[a, b] = p
+            pair_of[b, a] = p
+
+
+@njit(cache=True, error_model="numpy")
+def _record_validity(n, n_pairs, first, second, r2, mass, kind, v, G, light, statistics):
+    """Keep the largest v/c and G M / (r c^2) met by pairs with a black hole."""
+    for p in range(n_pairs):
+        i = first[p]
+        j = second[p]
+        if kind[i] == 0 and kind[j] == 0:
+            continue
+        compact = G * (mass[i] + mass[j]) / (math.sqrt(r2[p]) * light * light)
+        dx = v[i] - v[j]
+        dy = v[n + i] - v[n + j]
+        dz = v[2 * n + i] - v[2 * n + j]
+        speed = math.sqrt(dx * dx + dy * dy + dz * dz) / light
+        statistics[MAX_COMPACTNESS] = max(statistics[MAX_COMPACTNESS], compact)
+        statistics[MAX_V] = max(statistics[MAX_V], speed)
+
+
+@njit(cache=True, error_model="numpy")
+def read_in(position, velocity, spin, mass, order, lo, yh, yl, with_spin):
+    """Overwrite the chain (order, lo, yh, yl; t = B = W = 0) by bodies in Cartesian coordinates, all tied to the heaviest."""
+    n = mass.shape[0]
+    total = mass.sum()
+    root = 0
+    for i in range(n):
+        if mass[i] > mass[root]:
+            root = i
+    order[0] = root
+    k = 1
+    for i in range(n):
+        if i != root:
+            order[k] = i
+            lo[k - 1] = 0
+            k += 1
+    yh[:] = 0.0
+    yl[:] = 0.0
+    for d in range(3):
+        for part in range(2):
+            a = HEAD + part * 3 * n + d * n
+            source = position if part == 0 else velocity
+            centre = 0.0
+            for i in range(n):
+                centre += mass[i] * (source[i, d] - source[root, d])
+            yh[a + n - 1] = source[root, d] + centre / total
+            for e in range(n - 1):
+                yh[a + e], yl[a + e] = two_sum(source[order[e + 1], d], -source[root, d])
+        if with_spin:
+            for i in range(n):
+                yh[HEAD + (6 + d) * n + i] = spin[order[i], d]
+
+
+@njit(cache=True, error_model="numpy")
+def read_out(position, velocity, spin, mass, order, lo, yh, yl, with_spin):
+    """Overwrite Cartesian position and velocity (n, 3) (and spin) by the chain's."""
+    n = mass.shape[0]
+    total = mass.sum()
+    bh = np.empty(3 * n)
+    bl = np.empty(3 * n)
+    for part in range(2):
+        at = HEAD + part * 3 * n
+        to_bodies(n, yh[at : at + 3 * n], yl[at : at + 3 * n], lo, bh, bl)
+        target = position if part == 0 else velocity
+        for d in range(3):
+            mean = 0.0
+            for i in range(n):
+                mean += mass[order[i]] * bh[d * n + i]
+            mean /= total
+            centre_h = yh[at + d * n + n - 1]
+            centre_l = yl[at + d * n + n - 1]
+            for i in range(n):
+                target[order[i], d] = centre_h + ((bh[d * n + i] - mean) + (bl[d * n + i] + centre_l))
+    if with_spin:
+        for d in range(3):
+            for i in range(n):
+                spin[order[i], d] = yh[HEAD + (6 + d) * n + i]
+
+
+@njit(cache=True, error_model="numpy")
+def energies(order, lo, yh, mass0, kind0, G, star_weight, star_softening):
+    """Return (T in the frame of the centre of mass, U = - potential energy) of a chain, pair by pair."""
+    n = mass0.shape[0]
+    mass = np.empty(n)
+    for i in range(n):
+        mass[i] = mass0[order[i]]
+    v = np.empty(3 * n)
+    kinetic = body_velocities(n, yh[HEAD + 3 * n : HEAD + 6 * n], lo, mass, mass.sum(), v)
+    edges = np.empty(n, np.int64)
+    signs = np.empty(n)
+    u = 0.0
+    for j in range(n):
+        for i in range(j):
+            length = path(i, j, lo, edges, signs)
+            r2 = 0.0
+            for d in range(3):
+                r = 0.0
+                for q in range(length):
+                    r += signs[q] * yh[HEAD + d * n + edges[q]]
+                r2 += r * r
+            stars = kind0[order[i]] == 0 and kind0[order[j]] == 0
+            if stars:
+                u += star_weight * mass[i] * mass[j] / math.sqrt(r2 + star_softening * star_softening)
+            else:
+                u += mass[i] * mass[j] / math.sqrt(r2)
+    return kinetic, G * u
