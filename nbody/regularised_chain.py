@@ -127,7 +127,7 @@ class RegularisedChain:
         collisions: bool = False,
         transform: str = "logarithmic",
         external: ExternalField | None = None,
-        max_rows: int = 10,
+        max_rows: int = 9,
         max_steps: int = 1_000_000_000,
     ) -> None:
         if not 1e-16 <= tolerance <= 1e-2:

@@ -22,9 +22,14 @@ from .double_double import dd_add_double
 NOT_CONVERGED = 3
 
 SAFETY_1 = 0.94  # the factors of the step proposal H S1 (S2 / err)^(1/(2k-1)); Hairer et al. II.9
-SAFETY_2 = 0.65
+SAFETY_2 = 0.3
 ORDER_DOWN = 0.8  # change the order when the work per unit step falls below these fractions
 ORDER_UP = 0.9
+
+
+#: Substeps of row k (index 0 unused).
+SEQUENCE = np.array([0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072], np.int64)
+COST = np.cumsum(SEQUENCE).astype(np.float64)
 
 
 @njit(cache=True, error_model="numpy")
@@ -37,14 +42,14 @@ def coefficients(rows):
             c = 1.0
             for i in range(1, k + 1):
                 if i != j:
-                    c *= j * j / ((j - i) * float(j + i))
+                    c *= SEQUENCE[j] ** 2 / (float(SEQUENCE[j]) ** 2 - float(SEQUENCE[i]) ** 2)
             value[k, j] = c
             d = 0.0
             if j > 1:
                 d = 1.0
                 for i in range(2, k + 1):
                     if i != j:
-                        d *= j * j / ((j - i) * float(j + i))
+                        d *= SEQUENCE[j] ** 2 / (float(SEQUENCE[j]) ** 2 - float(SEQUENCE[i]) ** 2)
             error[k, j] = c - d
     return value, error
 
@@ -140,9 +145,9 @@ def extrapolate(H, target, eager, rows, tolerance, y0h, y0l, scales, factor, met
         factor[k] = 0.0
     for k in range(1, last + 1):
         status, seen_at, pair = row(
-            H, 2 * k, system, tree, pairs, reach2, y0h, y0l, table_h[k], table_l[k], buffers, perturbation, transform
+            H, SEQUENCE[k], system, tree, pairs, reach2, y0h, y0l, table_h[k], table_l[k], buffers, perturbation, transform
         )
-        done += 2 * k
+        done += SEQUENCE[k]
         if status != OK:
             return BAD_TIME, k, done, np.inf, -1.0, -1
         if k < 2 or (not eager and k < target - 2):
@@ -159,10 +164,14 @@ def extrapolate(H, target, eager, rows, tolerance, y0h, y0l, scales, factor, met
         if relative <= 1.0:
             fraction = -1.0
             if seen_at >= 0:
-                fraction = seen_at / (2.0 * k)
+                fraction = seen_at / float(SEQUENCE[k])
             return OK, k, done, relative, fraction, pair
         if not eager:
-            hopeless = 1.0 if k > target else ((k + 1.0) ** 2 if k == target else ((target + 1.0) * target) ** 2)
+            hopeless = 1.0
+            if k <= target:
+                hopeless = (SEQUENCE[min(k + 1, rows)] / SEQUENCE[1]) ** 2.0
+            if k < target:
+                hopeless *= (SEQUENCE[min(k + 2, rows)] / SEQUENCE[1]) ** 2.0
             if relative > hopeless:
                 return NOT_CONVERGED, k, done, relative, -1.0, -1
     return NOT_CONVERGED, last, done, relative, -1.0, -1
@@ -215,8 +224,8 @@ def next_order(k, target, rows, factor, rejected):
 
 @njit(cache=True, error_model="numpy")
 def cost(k):
-    """Return A_k = 2 + 4 + ... + 2k, the force evaluations of rows 1 ... k."""
-    return k * (k + 1.0)
+    """Return A_k, the force evaluations of rows 1 ... k."""
+    return COST[k]
 
 
 @njit(cache=True, error_model="numpy")

@@ -76,7 +76,7 @@ def bulk(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration):
     return 0.5 * u
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def separation(p, n, X, pair_start, pair_edge, pair_sign):
     """Return x_j - x_i of listed pair p, summed along its path through the tree."""
     dx = 0.0
@@ -91,7 +91,7 @@ def separation(p, n, X, pair_start, pair_edge, pair_sign):
     return dx, dy, dz
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def forces(n, n_pairs, all_listed, X, lo, mass, kind, seen_by_star, eps2_star, pairs, x, r2_pairs, weight, acceleration):
     """Overwrite positions ``x`` and ``acceleration`` (3n each, without G) and squared separations; return U without G.
 
@@ -110,8 +110,8 @@ def forces(n, n_pairs, all_listed, X, lo, mass, kind, seen_by_star, eps2_star, p
         x[e + 1] = x[b] + X[e]
         x[n + e + 1] = x[n + b] + X[n + e]
         x[2 * n + e + 1] = x[2 * n + b] + X[2 * n + e]
+    u = 0.0
     if all_listed:
-        u = 0.0
         for k in range(3 * n):
             acceleration[k] = 0.0
     else:
@@ -124,8 +124,9 @@ def forces(n, n_pairs, all_listed, X, lo, mass, kind, seen_by_star, eps2_star, p
         r2_pairs[p] = r2
         if not corrected[p]:
             continue
-        inverse = pair_weight[p] / math.sqrt(r2 + pair_eps2[p])
-        cube = inverse / (r2 + pair_eps2[p])
+        root = 1.0 / math.sqrt(r2 + pair_eps2[p])
+        inverse = pair_weight[p] * root
+        cube = inverse * root * root
         fx = cube * dx
         fy = cube * dy
         fz = cube * dz

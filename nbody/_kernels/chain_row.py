@@ -30,26 +30,43 @@ BAD_TIME = 1  # T + B is not positive, or something is not finite: the step was 
 EVENT_SEEN = 2
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def body_velocities(n, V, lo, mass, total, v):
     """Overwrite v (3n) by velocities relative to the centre of mass and return T = sum m v^2 / 2 in that frame."""
+    m = 2 * n
+    v[0] = 0.0
+    v[n] = 0.0
+    v[m] = 0.0
+    px = 0.0
+    py = 0.0
+    pz = 0.0
+    for e in range(n - 1):
+        b = lo[e]
+        vx = v[b] + V[e]
+        vy = v[n + b] + V[n + e]
+        vz = v[m + b] + V[m + e]
+        v[e + 1] = vx
+        v[n + e + 1] = vy
+        v[m + e + 1] = vz
+        px += mass[e + 1] * vx
+        py += mass[e + 1] * vy
+        pz += mass[e + 1] * vz
+    px /= total
+    py /= total
+    pz /= total
     kinetic = 0.0
-    for c in range(0, 3 * n, n):
-        v[c] = 0.0
-        mean = 0.0
-        for e in range(n - 1):
-            u = v[c + lo[e]] + V[c + e]
-            v[c + e + 1] = u
-            mean += mass[e + 1] * u
-        mean /= total
-        for i in range(n):
-            u = v[c + i] - mean
-            v[c + i] = u
-            kinetic += mass[i] * u * u
+    for i in range(n):
+        vx = v[i] - px
+        vy = v[n + i] - py
+        vz = v[m + i] - pz
+        v[i] = vx
+        v[n + i] = vy
+        v[m + i] = vz
+        kinetic += mass[i] * (vx * vx + vy * vy + vz * vz)
     return 0.5 * kinetic
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def kinetic_energy(n, V, lo, mass, total, v):
     """Return T in the frame of the centre of mass, with v (3n) as workspace."""
     if n == 2:
@@ -236,8 +253,11 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
     lo, n_pairs, all_listed = tree
     x, acceleration, weight, r2, work, W, WL, spin = buffers
     n = mass.shape[0]
-    size = y0h.shape[0]
-    for k in range(size):
+    if perturbation is None and transform is None:
+        if n == 2 and pairs[6][0] == 1.0 and pairs[7][0] == 0.0:
+            reach = reach2[0] if reach2.shape[0] > 0 else -1.0
+            return two_body_row(H, m, mass[0] * mass[1] / total, reach, y0h, y0l, yh, yl)
+    for k in range(y0h.shape[0]):
         yh[k] = y0h[k]
         yl[k] = y0l[k]
     Xh = yh[HEAD : HEAD + 3 * n]
@@ -279,10 +299,12 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
                 n, h, G, yh, yl, lo, mass, total, x, acceleration, dt, pairs, perturbation, work, W, WL, spin
             )
         else:
-            for c in range(0, 3 * n, n):
-                for e in range(n - 1):
+            kick = dt * G
+            for e in range(n - 1):
+                b = lo[e]
+                for c in (0, n, 2 * n):
                     Vh[c + e], Vl[c + e] = dd_add_double(
-                        Vh[c + e], Vl[c + e], dt * G * (acceleration[c + e + 1] - acceleration[c + lo[e]])
+                        Vh[c + e], Vl[c + e], kick * (acceleration[c + e + 1] - acceleration[c + b])
                     )
         if transform is not None:
             change = 0.5 * dt * (change + _omega_rate(n, Vh, lo, mass, total, work, transform[4]))
@@ -294,6 +316,50 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
                     seen_pair = p
                     break
     return OK, seen_at, seen_pair
+
+
+@njit(cache=True, error_model="numpy")
+def two_body_row(H, m, reduced, reach, y0h, y0l, yh, yl):
+    """The row of two bodies alone, in registers; reduced = m1 m2 / (m1 + m2).
+
+    The same method as ``row``, with energies per reduced mass; G drops out of the kick, dt a = -h x / r^2.
+    """
+    for k in range(15):
+        yh[k] = y0h[k]
+        yl[k] = y0l[k]
+    h = H / (m * reduced)
+    binding = (y0h[1] + y0l[1]) / reduced
+    t, tl = y0h[0], y0l[0]
+    x, xl, y, yl_, z, zl = y0h[3], y0l[3], y0h[5], y0l[5], y0h[7], y0l[7]
+    u, ul, v, vl, w, wl = y0h[9], y0l[9], y0h[11], y0l[11], y0h[13], y0l[13]
+    seen_at = -1
+    for s in range(m + 1):
+        rate = 0.5 * (u * u + v * v + w * w) + binding
+        if not rate > 0.0:
+            return BAD_TIME, -1, -1
+        dt = (0.5 * h if s == 0 or s == m else h) / rate
+        t, tl = dd_add_double(t, tl, dt)
+        x, xl = dd_add_double(x, xl, dt * u)
+        y, yl_ = dd_add_double(y, yl_, dt * v)
+        z, zl = dd_add_double(z, zl, dt * w)
+        if s == m:
+            break
+        r2 = x * x + y * y + z * z
+        kick = -h / r2  # dt G M / r^3 with dt = h r / (G M)
+        u, ul = dd_add_double(u, ul, kick * x)
+        v, vl = dd_add_double(v, vl, kick * y)
+        w, wl = dd_add_double(w, wl, kick * z)
+        if seen_at < 0 and r2 < reach:
+            seen_at = s + 1
+    yh[0], yl[0] = t, tl
+    yh[3], yl[3], yh[5], yl[5], yh[7], yl[7] = x, xl, y, yl_, z, zl
+    yh[9], yl[9], yh[11], yl[11], yh[13], yl[13] = u, ul, v, vl, w, wl
+    if not (t - t == 0.0 and u - u == 0.0):
+        return BAD_TIME, -1, -1
+    dt = (t - y0h[0]) + (tl - y0l[0])
+    for k in range(4, 9, 2):
+        yh[k], yl[k] = dd_add_double(yh[k], yl[k], dt * yh[k + 6])
+    return OK, seen_at, 0 if seen_at >= 0 else -1
 
 
 @njit(cache=True, error_model="numpy")

@@ -7,7 +7,7 @@ Knuth's two-sum, Dekker's fast two-sum (doi:10.1007/BF01397083).
 from numba import njit
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, forceinline=True)
 def two_sum(a, b):
     """Return s = fl(a + b) and the error e, with s + e = a + b exactly."""
     s = a + b
@@ -15,7 +15,7 @@ def two_sum(a, b):
     return s, (a - (s - t)) + (b - t)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, forceinline=True)
 def dd_add_double(high, low, x):
     """Return the double-double (high, low) + x."""
     s = high + x
@@ -25,7 +25,7 @@ def dd_add_double(high, low, x):
     return r, e - (r - s)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, forceinline=True)
 def dd_add(ah, al, bh, bl):
     """Return the double-double sum a + b."""
     s = ah + bh
@@ -35,7 +35,7 @@ def dd_add(ah, al, bh, bl):
     return r, e - (r - s)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, forceinline=True)
 def dd_sub(ah, al, bh, bl):
     """Return the double-double difference a - b."""
     return dd_add(ah, al, -bh, -bl)
