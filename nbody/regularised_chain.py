@@ -48,6 +48,7 @@ class ExternalField:
     acceleration, acceleration_rate : (3,) g and g'
     tide, tide_rate : (3, 3) K and K', K_ij = d g_i / d x_j
     origin : (3,) x0
+
     """
 
     acceleration: ArrayLike = (0.0, 0.0, 0.0)
@@ -72,6 +73,7 @@ class ChainCarry:
     high, low : the state in two parts, [t, B, W | X | V | S], see ``_kernels/chain_row.py``
     step : (2,) next fictitious step and target row of the extrapolation
     frame : (3,) velocity of the frame in which post-Newtonian terms are evaluated: the centre of mass at the start
+
     """
 
     order: NDArray[np.int64]
@@ -113,6 +115,7 @@ class RegularisedChain:
     Raises
     ------
     InputError : unknown options or terms; post-Newtonian terms or mergers without a speed of light
+
     """
 
     def __init__(
@@ -141,7 +144,11 @@ class RegularisedChain:
         if pairs not in ("black-hole", "all"):
             raise InputError(f"pairs {pairs!r} is unknown; expected 'black-hole' or 'all'")
         self.tolerance, self.max_rows, self.max_steps = tolerance, max_rows, max_steps
-        self.terms, self.term_names, self.pairs = sum(TERM_BITS[t] for t in post_newtonian), tuple(post_newtonian), pairs
+        self.terms, self.term_names, self.pairs = (
+            sum(TERM_BITS[t] for t in post_newtonian),
+            tuple(post_newtonian),
+            pairs,
+        )
         self.star_weight, softened = STAR_STAR[star_star]
         self.star_softening = softening if softened else 0.0
         self.merger_distance, self.collisions = merger_distance, collisions

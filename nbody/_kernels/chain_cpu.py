@@ -153,6 +153,7 @@ def advance(
     Returns
     -------
     (status, T, U): how it ended, and kinetic (centre-of-mass frame) and minus potential energy at the end
+
     """
     n = mass0.shape[0]
     size = yh.shape[0]
@@ -256,7 +257,9 @@ def advance(
         tree = (lo, n_pairs, n <= ALL_LISTED)
         problem = (system, tree, pairs, reach2, buffers, perturbation, transform)
         method = (value, error, table_h, table_l, y, change)
-        u = G * forces(n, n_pairs, n <= ALL_LISTED, X, lo, mass, kind, seen, eps2, pairs, x, r2, buffers[2], acceleration)
+        u = G * forces(
+            n, n_pairs, n <= ALL_LISTED, X, lo, mass, kind, seen, eps2, pairs, x, r2, buffers[2], acceleration
+        )
         evaluations += 1
         kinetic = body_velocities(n, V, lo, mass, total, v)
         if not (kinetic < np.inf and u < np.inf):

@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .chain_row import BAD_TIME, EVENT_SEEN, HEAD, OK, row
+from .chain_row import BAD_TIME, HEAD, OK, row
 from .double_double import dd_add_double
 
 NOT_CONVERGED = 3
@@ -28,7 +28,9 @@ ORDER_UP = 0.9
 
 
 #: Substeps of row k (index 0 unused).
-SEQUENCE = np.array([0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072], np.int64)
+SEQUENCE = np.array(
+    [0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072], np.int64
+)
 COST = np.cumsum(SEQUENCE).astype(np.float64)
 
 
@@ -132,6 +134,7 @@ def extrapolate(H, target, eager, rows, tolerance, y0h, y0l, scales, factor, met
     -------
     (status, row of convergence or of rejection, substeps done, error relative to the tolerance, event substep fraction,
     event pair)
+
     """
     value, error, table_h, table_l, y, change = method
     system, tree, pairs, reach2, buffers, perturbation, transform = problem
@@ -145,7 +148,19 @@ def extrapolate(H, target, eager, rows, tolerance, y0h, y0l, scales, factor, met
         factor[k] = 0.0
     for k in range(1, last + 1):
         status, seen_at, pair = row(
-            H, SEQUENCE[k], system, tree, pairs, reach2, y0h, y0l, table_h[k], table_l[k], buffers, perturbation, transform
+            H,
+            SEQUENCE[k],
+            system,
+            tree,
+            pairs,
+            reach2,
+            y0h,
+            y0l,
+            table_h[k],
+            table_l[k],
+            buffers,
+            perturbation,
+            transform,
         )
         done += SEQUENCE[k]
         if status != OK:

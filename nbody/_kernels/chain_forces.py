@@ -17,7 +17,6 @@ along the path through the tree.
 
 import math
 
-import numpy as np
 from numba import njit
 
 # Sums may be reordered and multiplications fused here: there is no compensated sum in this file.
@@ -57,6 +56,7 @@ def bulk(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration):
     seen_by_star : (n) mass with which a star sees body j (0 for stars when star-star forces are off)
     eps2_star : (n) squared softening between a star and body j (0 for black holes)
     weight : (n) workspace
+
     """
     xs = x[:n]
     ys = x[n : 2 * n]
@@ -92,7 +92,9 @@ def separation(p, n, X, pair_start, pair_edge, pair_sign):
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def forces(n, n_pairs, all_listed, X, lo, mass, kind, seen_by_star, eps2_star, pairs, x, r2_pairs, weight, acceleration):
+def forces(
+    n, n_pairs, all_listed, X, lo, mass, kind, seen_by_star, eps2_star, pairs, x, r2_pairs, weight, acceleration
+):
     """Overwrite positions ``x`` and ``acceleration`` (3n each, without G) and squared separations; return U without G.
 
     Parameters
@@ -100,6 +102,7 @@ def forces(n, n_pairs, all_listed, X, lo, mass, kind, seen_by_star, eps2_star, p
     X : (3n) edge vectors, the last of each component is the centre of mass (not used here)
     lo : (n-1) body at the root side of each edge; edge e leads to body e + 1
     pairs : tuple (first, second, start, edge, sign, corrected, pair_weight, pair_eps2), see chain_tree.list_pairs
+
     """
     first, second, start, edge, sign, corrected, pair_weight, pair_eps2 = pairs
     x[0] = 0.0

@@ -248,6 +248,7 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
     Returns
     -------
     (status, substep after which the first event was seen, its pair)
+
     """
     G, total, mass, kind, seen, eps2 = system
     lo, n_pairs, all_listed = tree

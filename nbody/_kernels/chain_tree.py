@@ -7,12 +7,10 @@ entry of every component holds the centre of mass. All coordinates are double-do
 ``order[k]`` is the row, in the caller's arrays, of body k.
 """
 
-import math
-
 import numpy as np
 from numba import njit
 
-from .double_double import dd_add, dd_sub, two_sum
+from .double_double import dd_add, dd_sub
 
 #: A pair is listed when its separation is below this fraction of the larger distance from the root: beyond it, the
 #: difference of two positions loses at most a factor of 20 in relative accuracy.
@@ -129,7 +127,9 @@ def list_pairs(n, x, lo, kind, listed_kind, reach, capacity, first, second, star
                     ri2 = x[i] ** 2 + x[n + i] ** 2 + x[2 * n + i] ** 2
                     near = dx * dx + dy * dy + dz * dz < NEAR * NEAR * max(ri2, rj2)
                 is_edge = lo[j - 1] == i
-                wanted = near or (listed_kind[i] and listed_kind[j]) or (is_edge and reach[i] >= 0.0 and reach[j] >= 0.0)
+                wanted = (
+                    near or (listed_kind[i] and listed_kind[j]) or (is_edge and reach[i] >= 0.0 and reach[j] >= 0.0)
+                )
             if not wanted:
                 continue
             length = path(i, j, lo, edges, signs)
