@@ -1,5 +1,10 @@
 """What pulls: direct sums, post-Newtonian terms, mergers, regularised dynamics, orbits, strain."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from ..integrators import PropagatorEntry, register_propagator
 from ..particles import register
 
 _K = "askel.nbody._kernels"
@@ -11,6 +16,8 @@ register(
         ("acceleration_jerk", "reference"): f"{_K}.direct_reference:acceleration_jerk",
         ("acceleration_jerk", "cpu"): f"{_K}.direct_cpu:acceleration_jerk",
         ("post_newtonian", "reference"): f"{_K}.post_newtonian_reference:accelerations",
+        ("chain_row", "reference"): f"{_K}.chain_row_reference:row",
+        ("chain_row", "cpu"): f"{_K}.chain_row_cpu:row",
         ("chain_advance", "cpu"): f"{_K}.chain_cpu:advance",
         ("chain_read_in", "cpu"): f"{_K}.chain_cpu:read_in",
         ("chain_read_out", "cpu"): f"{_K}.chain_cpu:read_out",
@@ -18,3 +25,36 @@ register(
         ("post_newtonian", "cpu"): f"{_K}.post_newtonian_cpu:accelerations",
     }
 )
+
+register_propagator(
+    PropagatorEntry(
+        "chain",
+        "askel.nbody.regularised_chain:RegularisedChain",
+        "system",
+        fixed_step=False,
+        summary="algorithmic regularisation of a few to a few hundred bodies, post-Newtonian terms, mergers",
+    )
+)
+
+#: public name -> module, imported when first asked for
+_PUBLIC = {
+    "DirectGravity": "direct",
+    "Evolved": "evolve",
+    "ExternalField": "regularised_chain",
+    "Mergers": "mergers",
+    "RegularisedChain": "regularised_chain",
+    "accelerations": "gravity",
+    "evolve": "evolve",
+}
+
+__all__ = ["DirectGravity", "Evolved", "ExternalField", "Mergers", "RegularisedChain", "accelerations", "evolve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    globals()[name] = value  # a function may share its name with its module: keep the function
+    return value
