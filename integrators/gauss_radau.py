@@ -35,6 +35,8 @@ NODES = (
 _STAGES = len(NODES) - 1
 _MOST_ITERATIONS = 12  # a step that needs more is too long; it is done again with a quarter of its size
 _LARGEST_CHANGE = 4.0  # of the step size from one step to the next, and the shrinking beyond which a step is rejected
+_VANISHING = 0.25  # where an acceleration goes through zero the published step is 0; the same rule for the jerk, times
+# this, then takes over (on orbits, where all derivatives have about the same time scale, it never does)
 _FORGET_RATIO = 20.0  # the old polynomial predicts nothing over a step so many times longer (Rein & Spiegel 2015)
 
 
@@ -48,7 +50,7 @@ class Tables(NamedTuple):
     position, velocity : (9, 8), integrals of (1, h, ..., h^7) to node i (row 8: to the end): x = x_0 + h dt v_0 +
         dt^2 position[i] @ (a_0, b), v = v_0 + dt velocity[i] @ (a_0, b)
     shift : (7, 7), coefficients of the polynomial continued past the end of the step, before scaling
-    derivative : (2, 7), first and second derivative of the acceleration at the end, from b
+    derivative : (3, 7), first to third derivative of the acceleration at the end, from b
 
     """
 
@@ -78,7 +80,7 @@ def tables() -> Tables:
         position=at ** (powers + 2) / ((powers + 1) * (powers + 2)),
         velocity=at ** (powers + 1) / (powers + 1),
         shift=np.array(binomial, dtype=float),
-        derivative=np.array([power, power * (power - 1.0)]),
+        derivative=np.array([power, power * (power - 1.0), power * (power - 1.0) * (power - 2.0)]),
     )
 
 
@@ -210,17 +212,20 @@ class GaussRadau:
 
     def _propose(self, a0: FloatArray, b: FloatArray, dt: float) -> float:
         """Return the step size that the end of a step of size dt suggests."""
-        acceleration = a0 + b.sum(axis=0)
-        jerk, snap = np.tensordot(tables().derivative, b, axes=1)
-        y2, y3, y4 = (np.einsum("ij,ij->i", y, y) for y in (acceleration, jerk, snap))
-        bottom = y3 + np.sqrt(y2 * y4)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            squared = np.where(bottom > 0.0, 2.0 * y2 / bottom, np.inf)
-        if np.isnan(bottom).any():
+        derivatives = (a0 + b.sum(axis=0), *np.tensordot(tables().derivative, b, axes=1))
+        a, j, s, c = (np.einsum("ij,ij->i", y, y) for y in derivatives)
+        squared = np.maximum(_squared_time(a, j, s), _VANISHING**2 * _squared_time(j, s, c))
+        if np.isnan(squared).any():
             return math.nan
-        smallest = float(squared[y2 > 0.0].min(initial=np.inf))
-        factor = min(math.sqrt(smallest) * self._step_factor, _LARGEST_CHANGE)
+        factor = min(math.sqrt(float(squared.min(initial=np.inf))) * self._step_factor, _LARGEST_CHANGE)
         return dt * factor
+
+
+def _squared_time(y: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
+    """Return 2 |y|^2/(|y'|^2 + |y| |y''|) from the three squares, infinite where nothing changes."""
+    bottom = first + np.sqrt(y * second)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(bottom == 0.0, np.inf, 2.0 * y / bottom)
 
 
 class _Stage:

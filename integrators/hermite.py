@@ -84,6 +84,8 @@ class Hermite:
 
     def advance(self, particles: Particles, carry: HermiteCarry, dt: float) -> Step:
         """Do one step of size dt."""
+        if dt == 0.0:
+            return Step(elapsed=0.0)
         out = Evaluation(particles.n, ("acceleration", "jerk"))
         evaluations = self._evaluate_at_start(particles, carry, out)
         position, velocity = particles.position.copy(), particles.velocity.copy()
