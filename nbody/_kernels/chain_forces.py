@@ -17,17 +17,18 @@ along the path through the tree.
 
 import math
 
-from numba import njit
+from numba import njit, prange
 
 # Sums may be reordered and multiplications fused here: there is no compensated sum in this file.
 FAST = {"reassoc", "contract", "nsz", "nnan", "ninf", "arcp"}
 
-TINY = 1e-300  # keeps the self term of the bulk loop finite; far below the square of any separation
+#: Number of bodies from which the bulk loop uses all of numba's threads: below, starting them costs more than they save.
+THREADS_FROM = 384
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy", inline="never")
 def _pull(xi, yi, zi, soft, x, y, z, weight, eps2):
-    """Return the pull of all bodies on a point and the sum of weight / r (the self term gives weight / sqrt(TINY))."""
+    """Return the pull of all bodies on a point and the sum of weight / r; a body at the point itself does not count."""
     ax = 0.0
     ay = 0.0
     az = 0.0
@@ -36,7 +37,9 @@ def _pull(xi, yi, zi, soft, x, y, z, weight, eps2):
         dx = x[j] - xi
         dy = y[j] - yi
         dz = z[j] - zi
-        inverse = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz + soft * eps2[j] + TINY)
+        r2 = dx * dx + dy * dy + dz * dz
+        inverse = 1.0 / math.sqrt(r2 + soft * eps2[j])
+        inverse = inverse if r2 > 0.0 else 0.0
         wr = weight[j] * inverse
         f = wr * inverse * inverse
         u += wr
@@ -47,7 +50,7 @@ def _pull(xi, yi, zi, soft, x, y, z, weight, eps2):
 
 
 @njit(cache=True, error_model="numpy")
-def bulk(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration):
+def bulk(n, x, mass, kind, seen_by_star, eps2_star, share, acceleration):
     """Overwrite ``acceleration`` (3n) by the directed sum over all pairs and return U, both without G.
 
     Parameters
@@ -55,25 +58,42 @@ def bulk(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration):
     x : (3n) positions; mass : (n); kind : (n) 1 for black holes, 0 for others
     seen_by_star : (n) mass with which a star sees body j (0 for stars when star-star forces are off)
     eps2_star : (n) squared softening between a star and body j (0 for black holes)
-    weight : (n) workspace
-
+    share : (n) workspace
     """
     xs = x[:n]
     ys = x[n : 2 * n]
     zs = x[2 * n :]
-    u = 0.0
     for i in range(n):
         star = kind[i] == 0
         source = seen_by_star if star else mass
-        for j in range(n):
-            weight[j] = source[j]
-        weight[i] = 0.0
-        ax, ay, az, ui = _pull(xs[i], ys[i], zs[i], 1.0 if star else 0.0, xs, ys, zs, weight, eps2_star)
+        ax, ay, az, ui = _pull(xs[i], ys[i], zs[i], 1.0 if star else 0.0, xs, ys, zs, source, eps2_star)
         acceleration[i] = ax
         acceleration[n + i] = ay
         acceleration[2 * n + i] = az
-        u += mass[i] * ui
-    return 0.5 * u
+        share[i] = mass[i] * ui
+    return 0.5 * share.sum()
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def bulk_threads(n, x, mass, kind, seen_by_star, eps2_star, share, acceleration):
+    """The same as ``bulk`` with threads; equal to the last bit on any number of them."""
+    xs = x[:n]
+    ys = x[n : 2 * n]
+    zs = x[2 * n :]
+    for i in prange(n):
+        star = kind[i] == 0
+        source = seen_by_star if star else mass
+        ax, ay, az, ui = _pull(xs[i], ys[i], zs[i], 1.0 if star else 0.0, xs, ys, zs, source, eps2_star)
+        acceleration[i] = ax
+        acceleration[n + i] = ay
+        acceleration[2 * n + i] = az
+        share[i] = mass[i] * ui
+    return _half_sum(share)
+
+
+@njit(cache=True)
+def _half_sum(share):
+    return 0.5 * share.sum()
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -117,8 +137,10 @@ def forces(
     if all_listed:
         for k in range(3 * n):
             acceleration[k] = 0.0
-    else:
+    elif n < THREADS_FROM:
         u = bulk(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration)
+    else:
+        u = bulk_threads(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration)
     for p in range(n_pairs):
         i = first[p]
         j = second[p]
@@ -137,9 +159,9 @@ def forces(
             cx = x[j] - x[i]
             cy = x[n + j] - x[n + i]
             cz = x[2 * n + j] - x[2 * n + i]
-            q2 = cx * cx + cy * cy + cz * cz + pair_eps2[p] + TINY
-            bulk_inverse = pair_weight[p] / math.sqrt(q2)
-            bulk_cube = bulk_inverse / q2
+            q2 = cx * cx + cy * cy + cz * cz
+            bulk_inverse = pair_weight[p] / math.sqrt(q2 + pair_eps2[p]) if q2 > 0.0 else 0.0
+            bulk_cube = bulk_inverse / (q2 + pair_eps2[p]) if q2 > 0.0 else 0.0
             fx -= bulk_cube * cx
             fy -= bulk_cube * cy
             fz -= bulk_cube * cz
