@@ -1,0 +1,161 @@
+"""Gravity of all pairs, numba on the CPU; `direct_reference` is the readable twin and has the equations and the legend.
+
+Coordinates are copied into one array per component, the loop over sources has no branch (the particle itself is left
+out by cutting the loop in two), and reassociation lets the compiler fill whatever vector registers there are. Every row
+is summed by one thread in one order, so results do not depend on the number of threads.
+
+Legend
+    x, y, z, u, v, w   components of positions and velocities, one array each
+    m                  masses as the present target sees them
+    e2                 squared softenings;   on = 1.0 where the pair with the present target is softened, else 0.0
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
+
+THREADS_FROM = 1024  # particles; below it starting threads costs more than it saves
+
+_ROW = {"contract", "reassoc", "nsz", "arcp"}  # nothing here is compensated; infinities and NaN keep their meaning
+
+
+@njit(cache=True, error_model="numpy", fastmath=_ROW)
+def _pull(i, start, stop, x, y, z, m, e2, on):
+    x0, y0, z0, e0 = x[i], y[i], z[i], e2[i]
+    ax = ay = az = phi = 0.0
+    for j in range(start, stop):
+        dx = x[j] - x0
+        dy = y[j] - y0
+        dz = z[j] - z0
+        s2 = dx * dx + dy * dy + dz * dz + max(e2[j], e0) * on[j]
+        inverse = 1.0 / np.sqrt(s2)
+        g = m[j] * inverse
+        phi += g
+        g *= inverse * inverse
+        ax += g * dx
+        ay += g * dy
+        az += g * dz
+    return ax, ay, az, phi
+
+
+@njit(cache=True, error_model="numpy", fastmath=_ROW)
+def _pull_jerk(i, start, stop, x, y, z, u, v, w, m, e2, on):
+    x0, y0, z0, u0, v0, w0, e0 = x[i], y[i], z[i], u[i], v[i], w[i], e2[i]
+    ax = ay = az = jx = jy = jz = phi = 0.0
+    for j in range(start, stop):
+        dx = x[j] - x0
+        dy = y[j] - y0
+        dz = z[j] - z0
+        du = u[j] - u0
+        dv = v[j] - v0
+        dw = w[j] - w0
+        s2 = dx * dx + dy * dy + dz * dz + max(e2[j], e0) * on[j]
+        inverse = 1.0 / np.sqrt(s2)
+        inverse2 = inverse * inverse
+        g = m[j] * inverse
+        phi += g
+        g *= inverse2
+        along = 3.0 * inverse2 * (dx * du + dy * dv + dz * dw)
+        ax += g * dx
+        ay += g * dy
+        az += g * dz
+        jx += g * (du - along * dx)
+        jy += g * (dv - along * dy)
+        jz += g * (dw - along * dz)
+    return ax, ay, az, jx, jy, jz, phi
+
+
+@njit(cache=True, error_model="numpy")
+def _row(i, columns, seen, e2, on, special, G, acceleration, potential):
+    k = 1 if special[i] else 0
+    x, y, z = columns[0], columns[1], columns[2]
+    before = _pull(i, 0, i, x, y, z, seen[k], e2, on[k])
+    after = _pull(i, i + 1, len(e2), x, y, z, seen[k], e2, on[k])
+    for d in range(3):
+        acceleration[i, d] = G * (before[d] + after[d])
+    potential[i] = -G * (before[3] + after[3])
+
+
+@njit(cache=True, error_model="numpy")
+def _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential):
+    k = 1 if special[i] else 0
+    x, y, z, u, v, w = columns[0], columns[1], columns[2], columns[3], columns[4], columns[5]
+    before = _pull_jerk(i, 0, i, x, y, z, u, v, w, seen[k], e2, on[k])
+    after = _pull_jerk(i, i + 1, len(e2), x, y, z, u, v, w, seen[k], e2, on[k])
+    for d in range(3):
+        acceleration[i, d] = G * (before[d] + after[d])
+        jerk[i, d] = G * (before[3 + d] + after[3 + d])
+    potential[i] = -G * (before[6] + after[6])
+
+
+@njit(cache=True, error_model="numpy")
+def _rows(columns, seen, e2, on, special, G, acceleration, potential):
+    for i in range(len(e2)):
+        _row(i, columns, seen, e2, on, special, G, acceleration, potential)
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def _rows_threaded(columns, seen, e2, on, special, G, acceleration, potential):
+    for i in prange(len(e2)):
+        _row(i, columns, seen, e2, on, special, G, acceleration, potential)
+
+
+@njit(cache=True, error_model="numpy")
+def _rows_jerk(columns, seen, e2, on, special, G, acceleration, jerk, potential):
+    for i in range(len(e2)):
+        _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential)
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def _rows_jerk_threaded(columns, seen, e2, on, special, G, acceleration, jerk, potential):
+    for i in prange(len(e2)):
+        _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential)
+
+
+@njit(cache=True, error_model="numpy")
+def _prepare(mass, softening, special, weight):
+    """Return what ordinary (row 0) and special (row 1) targets see: masses, squared softenings, which are on."""
+    n = len(mass)
+    seen, on, e2 = np.empty((2, n)), np.zeros((2, n)), softening * softening
+    for j in range(n):
+        seen[0, j] = mass[j] if special[j] else weight * mass[j]
+        seen[1, j] = mass[j]
+        on[0, j] = 0.0 if special[j] else 1.0
+    return seen, e2, on
+
+
+@njit(cache=True, error_model="numpy")
+def _columns(position, velocity):
+    n, components = len(position), 3 + 3 * (len(velocity) > 0)
+    columns = np.empty((components, n))
+    for i in range(n):
+        for d in range(3):
+            columns[d, i] = position[i, d]
+            if components == 6:
+                columns[3 + d, i] = velocity[i, d]
+    return columns
+
+
+@njit(cache=True, error_model="numpy")
+def _status(acceleration, potential):
+    total = 0.0
+    for i in range(len(potential)):
+        total += 0.0 * (acceleration[i, 0] + acceleration[i, 1] + acceleration[i, 2] + potential[i])
+    return STATUS_OK if total == 0.0 else STATUS_NOT_FINITE
+
+
+def acceleration(mass, position, softening, special, weight, G, acceleration, potential):
+    """Overwrite accelerations and potentials."""
+    rows = _rows if len(mass) < THREADS_FROM else _rows_threaded
+    seen, e2, on = _prepare(mass, softening, special, weight)
+    rows(_columns(position, position[:0]), seen, e2, on, special, G, acceleration, potential)
+    return _status(acceleration, potential)
+
+
+def acceleration_jerk(mass, position, velocity, softening, special, weight, G, acceleration, jerk, potential):
+    """Overwrite accelerations, their time derivatives and potentials."""
+    rows = _rows_jerk if len(mass) < THREADS_FROM else _rows_jerk_threaded
+    seen, e2, on = _prepare(mass, softening, special, weight)
+    rows(_columns(position, velocity), seen, e2, on, special, G, acceleration, jerk, potential)
+    return _status(acceleration, potential)

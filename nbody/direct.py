@@ -1,0 +1,132 @@
+"""Direct summation: Newtonian gravity of all pairs, exact to rounding, with a cost that grows as n^2."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..integrators import Evaluation
+from ..particles import KINDS, InputError, NumericalFailure, Particles, resolve
+
+FloatArray = NDArray[np.float64]
+
+#: star_star -> (weight of star-star pairs, whether black holes keep out of softening)
+STAR_STAR: dict[str, tuple[float, bool]] = {"normal": (1.0, False), "none": (0.0, True), "softened": (1.0, True)}
+
+
+class DirectGravity:
+    r"""Newtonian gravity by a sum over all pairs, with Plummer softening.
+
+    a_i = G sum_j m_j r_ij / s_ij^3,  phi_i = -G sum_j m_j / s_ij,  s_ij^2 = |r_ij|^2 + eps_ij^2,  r_ij = x_j - x_i
+
+    | symbol | variable | shape | unit |
+    |---|---|---|---|
+    | m, x | ``particles.mass``, ``particles.position`` | (n,), (n, 3) float64 | mass, length |
+    | eps_ij | the larger softening of the pair | | length |
+    | G | ``particles.units.gravitational_constant`` | | |
+    | a, da/dt | ``out.acceleration``, ``out.jerk`` | (n, 3) float64, overwritten | length/time^2, length/time^3 |
+    | sum m phi / 2 | ``out.potential_energy`` | float, overwritten | energy |
+    | sum x (x) m a | ``out.virial`` | (3, 3) float64, overwritten | energy |
+
+    | star_star | star with star | pairs with a black hole |
+    |---|---|---|
+    | "normal" | softened as given | softened as given |
+    | "softened" | softened as given | Newton |
+    | "none" | no force | Newton |
+
+    Parameters
+    ----------
+    softening : length of all particles; 0: the lengths in ``particles.softening``, or none where that is absent
+    star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
+    backend : "cpu" (threads from about a thousand particles on; results do not depend on their number) or "reference"
+
+    Raises
+    ------
+    InputError : unknown option, negative softening, or a softening that nothing would use
+
+    References
+    ----------
+    Aarseth, Gravitational N-Body Simulations (2003), doi:10.1017/CBO9780511535246; options as in KETJU, Mannerkoski et
+    al. 2023, doi:10.1093/mnras/stad2139
+
+    """
+
+    provides = frozenset({"acceleration", "jerk", "potential_energy", "virial"})
+    velocity_dependent = False
+
+    def __init__(self, *, softening: float = 0.0, star_star: str = "normal", backend: str = "cpu") -> None:
+        if not (np.isfinite(softening) and softening >= 0.0):
+            raise InputError(f"softening is {softening}; it must be a finite length, zero or positive")
+        if star_star not in STAR_STAR:
+            raise InputError(f"star_star is {star_star!r}; expected one of {', '.join(STAR_STAR)}")
+        self.softening = float(softening)
+        self.weight, self._spare_black_holes = STAR_STAR[star_star]
+        if self.weight == 0.0 and softening > 0.0:
+            raise InputError(f"softening is {softening}, but with star_star = 'none' nothing is softened; remove one")
+        self._acceleration = resolve("acceleration", backend)
+        self._acceleration_jerk = resolve("acceleration_jerk", backend)
+
+    def evaluate(self, particles: Particles, out: Evaluation) -> None:
+        """Overwrite all that ``out`` wants.
+
+        Raises
+        ------
+        NumericalFailure : two particles in one place without softening, or values that are not finite
+
+        """
+        potential = np.empty(particles.n)
+        if out.jerk is None:
+            self.field(particles, out.acceleration, potential)
+        else:
+            status = self._acceleration_jerk(
+                particles.mass, particles.position, particles.velocity, *self._law(particles),
+                out.acceleration, out.jerk, potential,
+            )  # fmt: skip
+            _refuse_bad(status, particles, potential)
+        out.potential_energy = 0.5 * float(particles.mass @ potential)
+        if out.virial is not None:
+            out.virial[...] = virial(particles.mass, particles.position, out.acceleration)
+
+    def field(self, particles: Particles, acceleration: FloatArray, potential: FloatArray) -> None:
+        """Overwrite the acceleration, (n, 3), and the potential at each particle, (n,) in velocity^2.
+
+        Raises
+        ------
+        NumericalFailure : two particles in one place without softening, or values that are not finite
+
+        """
+        law = self._law(particles)
+        status = self._acceleration(particles.mass, particles.position, *law, acceleration, potential)
+        _refuse_bad(status, particles, potential)
+
+    def _law(self, particles: Particles) -> tuple[FloatArray, NDArray[np.bool_], float, float]:
+        """Return what kernels take between the state and the output: softening, special, weight, G."""
+        special = particles.is_kind(KINDS["black-hole"]) if self._spare_black_holes else np.zeros(particles.n, bool)
+        return self._lengths(particles), special, self.weight, particles.units.gravitational_constant
+
+    def _lengths(self, particles: Particles) -> FloatArray:
+        if self.softening > 0.0 or particles.softening is None:
+            return np.full(particles.n, self.softening)
+        return particles.softening
+
+
+def virial(mass: FloatArray, position: FloatArray, acceleration: FloatArray) -> FloatArray:
+    """Return sum_i (x_i - x_mean) (x) m_i a_i, (3, 3), in units of energy; mass (n,), the others (n, 3).
+
+    The origin does not matter where the forces add up to zero; the mean position keeps the rounding small.
+    """
+    if len(mass) == 0:
+        return np.zeros((3, 3))
+    centred: FloatArray = position - position.mean(axis=0)
+    return np.asarray(centred.T @ (mass[:, None] * acceleration), dtype=np.float64)
+
+
+def _refuse_bad(status: int, particles: Particles, potential: FloatArray) -> None:
+    if status == 0:
+        return
+    who = particles.identity[~np.isfinite(potential)]
+    raise NumericalFailure(
+        "the gravitational force is not finite: particles in one place, or positions that are not finite",
+        time=particles.time,
+        identities=[int(k) for k in who[:8]],
+    )

@@ -1,0 +1,99 @@
+"""Every kernel in the table resolves, and equals its NumPy reference on the sample arguments below."""
+
+import inspect
+
+import askel.nbody  # noqa: F401 - registers its kernels
+import numpy as np
+import pytest
+from askel.particles import KERNELS, InputError, resolve
+
+N = 37  # no multiple of a vector register
+
+
+def _bodies(rng):
+    mass = rng.uniform(0.1, 1.0, N)
+    mass[5] = 0.0
+    return mass, rng.normal(size=(N, 3)), rng.normal(size=(N, 3))
+
+
+def _law(rng, weight):
+    return rng.uniform(0.0, 0.5, N) * (rng.random(N) < 0.7), rng.random(N) < 0.3, weight, 0.7
+
+
+def acceleration(rng, weight):
+    mass, position, _ = _bodies(rng)
+    return (mass, position, *_law(rng, weight)), (np.full((N, 3), np.nan), np.full(N, np.nan))
+
+
+def acceleration_jerk(rng, weight):
+    out = (np.full((N, 3), np.nan), np.full((N, 3), np.nan), np.full(N, np.nan))
+    return (*_bodies(rng), *_law(rng, weight)), out
+
+
+def post_newtonian(rng, weight):
+    n, terms = 5, 511 if weight else 2 + 64
+    position, velocity = rng.normal(size=(n, 3)), 0.3 * rng.normal(size=(n, 3))
+    acts = (rng.random((n, n)) < 0.8) & ~np.eye(n, dtype=bool)
+    acts |= acts.T
+    inputs = (terms, 1.3, 2.0, rng.random(n) + 0.1, acts, position[:, None] - position[None], velocity)
+    return (*inputs, rng.normal(size=(n, 3))), (np.full((n, 3), np.nan), np.full((n, 3), np.nan))
+
+
+def chain_row(rng, weight):
+    n, terms = 5, 511 if weight else 0
+    bodies = (rng.random(n) + 0.5, rng.normal(size=(n, 3)), 0.3 * rng.normal(size=(n, 3)), rng.normal(size=(n, 3)))
+    out = (*(np.full((n, 3), np.nan) for _ in range(3)), np.full(1, np.nan))
+    return (0.3, 4, 1.0, 8.0, terms, *bodies), out
+
+
+#: operation -> function(rng, weight) -> (inputs, outputs), every output filled with NaN
+SAMPLES = {f.__name__: f for f in (acceleration, acceleration_jerk, chain_row, post_newtonian)}
+
+COMPARED = sorted((o, b) for o, b in KERNELS if b in ("cpu",) and (o, "reference") in KERNELS)
+
+
+@pytest.mark.parametrize("key", sorted(k for k in KERNELS if k[1] != "cuda"), ids="-".join)
+def test_path_resolves(key):
+    assert callable(resolve(*key))
+
+
+def test_every_compared_operation_has_a_sample():
+    assert {operation for operation, _ in COMPARED} == set(SAMPLES)
+
+
+@pytest.mark.parametrize(("operation", "backend"), COMPARED)
+def test_same_signature(operation, backend):
+    names = [list(inspect.signature(resolve(operation, b)).parameters) for b in ("reference", backend)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+@pytest.mark.parametrize(("operation", "backend"), COMPARED)
+def test_equals_reference(operation, backend, weight):
+    inputs, expected = SAMPLES[operation](np.random.default_rng(7), weight)
+    kept = [np.array(x) for x in inputs]
+    outputs = [np.array(x) for x in expected]
+    assert resolve(operation, "reference")(*inputs, *expected) == 0
+    assert resolve(operation, backend)(*inputs, *outputs) == 0
+    assert all(np.array_equal(a, b) for a, b in zip(inputs, kept, strict=True))
+    for mine, reference in zip(outputs, expected, strict=True):
+        assert np.isfinite(reference).all()
+        size = np.abs(reference).max()
+        assert size > 1e-3  # an empty sample would pass
+        assert np.abs(mine - reference).max() <= 2e-14 * size
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("operation", ["acceleration", "acceleration_jerk"])
+def test_coincident_particles_are_reported(operation, backend):
+    inputs, outputs = SAMPLES[operation](np.random.default_rng(7), 1.0)
+    softening, position = inputs[-4], inputs[1]
+    softening[:] = 0.0
+    position[3] = position[11]
+    with np.errstate(all="ignore"):
+        assert resolve(operation, backend)(*inputs, *outputs) != 0
+
+
+def test_unknown_kernel_is_an_input_error():
+    with pytest.raises(InputError, match="backends that have it: cpu, reference"):
+        resolve("acceleration", "abacus")
