@@ -1,0 +1,279 @@
+"""From a job file to objects: units, particles, interactions, propagator, controller, resolver.
+
+The one place that names everything. Nothing here touches an output file, so that every mistake is found before anything
+is written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import checks
+from .config import as_tables, parse
+from .integrators import (
+    PROPAGATORS,
+    Controller,
+    ErrorPerStep,
+    Fixed,
+    Interaction,
+    Observer,
+    Propagator,
+    PropagatorEntry,
+    RecordOnly,
+    Resolver,
+    Simulation,
+    Whole,
+    propagator_entry,
+)
+from .integrators.step_doubling import StepDoubling
+from .particles import InputError, Particles, UnitSystem
+from .particles.units import LENGTH, TIME, parse_quantity
+from .sources import particles_of
+from .tables import Config
+
+#: The resolver that [mergers] stands for.
+RESOLVER = "askel.nbody.mergers:Mergers"
+#: Packages that register propagators and kernels when they are imported.
+_PROVIDERS = ("askel.integrators", "askel.nbody")
+#: Parameters of propagators that other tables than [integrator] set.
+_ELSEWHERE = ("interaction", "softening", "star_star", "post_newtonian", "pairs", "merger_distance", "collisions")
+#: Parameters that only programs set, with objects.
+_PROGRAMS = ("external", "exchange", "splitting")
+#: Frames of a run that says nothing about its output.
+DEFAULT_FRAMES = 500
+#: First step tried under error control, of the whole run; the error decides whether it stands.
+_FIRST_STEP = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a run needs, checked, and nothing written yet.
+
+    Attributes
+    ----------
+    config : the job with everything resolved that it left open
+    particles : the initial state
+    propagator, controller, resolver, potential : as ``Simulation`` takes them
+    t_end, every, series_every : float, in the time unit of the particles
+    checkpoint_seconds : float, wall-clock time
+    warnings : lines a user should read
+
+    """
+
+    config: Config
+    particles: Particles
+    propagator: Propagator
+    controller: Controller
+    resolver: Resolver
+    potential: Interaction | None
+    t_end: float
+    every: float
+    series_every: float
+    checkpoint_seconds: float
+    warnings: tuple[str, ...]
+
+    def simulation(self, observers: tuple[Observer, ...] = ()) -> Simulation:
+        """Return the run loop over a copy of the initial state."""
+        return Simulation(
+            self.particles.clone(),
+            self.propagator,
+            self.controller,
+            observers=observers,
+            resolver=self.resolver,
+            potential=self.potential,
+            seed=self.config.run.seed,
+        )
+
+
+def build(config: Config, folder: Path, particles: Particles | None = None) -> Job:
+    """Make and check everything a job names.
+
+    Parameters
+    ----------
+    config : the job
+    folder : where the names of input files start from
+    particles : the state of a checkpoint, instead of [particles]
+
+    Raises
+    ------
+    InputError : values that cannot be used, alone or together
+
+    """
+    if particles is None:
+        particles = particles_of(config, folder)
+    checks.masses(particles)
+    checks.softening(config, particles)
+    checks.post_newtonian(config, particles)
+    checks.mergers(config, particles)
+    times = _times(config, particles)
+    propagator, potential = _dynamics(config, particles)
+    propagator, controller = _stepping(config, propagator, particles.units, times["t_end"] - particles.time)
+    resolved = _resolved(config, times)
+    checks.memory(particles)
+    return Job(
+        config=resolved,
+        particles=particles,
+        propagator=propagator,
+        controller=controller,
+        resolver=_resolver(config),
+        potential=potential,
+        **times,
+        warnings=tuple(checks.warnings(config, particles, propagator, times)),
+    )
+
+
+def _times(config: Config, particles: Particles) -> dict[str, float]:
+    """Return t_end, every, series_every and checkpoint_seconds as numbers."""
+    units, output = particles.units, config.output
+    t_end = units.read(config.run.t_end, TIME)
+    if not t_end > particles.time:
+        raise InputError(
+            f"run.t_end = {t_end:g} is not after the time of the particles, {particles.time:g}; give a later time"
+        )
+    span = t_end - particles.time
+    every = span / DEFAULT_FRAMES if output.every is None else units.read(output.every, TIME)
+    series = every if output.series_every is None else units.read(output.series_every, TIME)
+    wait = output.checkpoint_every
+    seconds = float(wait) if not isinstance(wait, str) else parse_quantity(wait)[0]
+    for name, value in {"every": every, "series_every": series, "checkpoint_every": seconds}.items():
+        if not value > 0.0:
+            raise InputError(f"output.{name} = {value:g}: must be a positive time")
+    checks.output_size(particles, span / every, span / series)
+    return {"t_end": t_end, "every": every, "series_every": series, "checkpoint_seconds": seconds}
+
+
+def _resolved(config: Config, times: Mapping[str, float]) -> Config:
+    """Return the job with what was left open written out, so that repeating it does not depend on defaults."""
+    tables = as_tables(config)
+    output = tables.setdefault("output", {})
+    output.setdefault("every", times["every"])
+    output.setdefault("series_every", output["every"])
+    return parse(tables)
+
+
+# ---------------------------------------------------------------------- propagators
+
+
+def registered() -> dict[str, PropagatorEntry]:
+    """Return the table of propagators, with all packages that add to it loaded."""
+    for name in _PROVIDERS:
+        importlib.import_module(name)
+    return PROPAGATORS
+
+
+def _dynamics(config: Config, particles: Particles) -> tuple[Propagator, Interaction | None]:
+    """Return the propagator, and the interaction that gives the potential energy where it does not."""
+    known = registered()
+    kind = config.integrator.kind
+    if kind not in known:
+        near = difflib.get_close_matches(kind, known, 1, 0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(f"integrator.kind = {kind!r}: no such integrator; {hint}known: {', '.join(sorted(known))}")
+    entry = propagator_entry(kind)
+    factory = entry.factory()
+    options = _options(config, entry, factory, particles.units)
+    if entry.takes == "system":
+        checks.newtonian_kind(config, entry)
+        return factory(**options, **_elsewhere(config, entry, factory, particles.units)), None
+    checks.interaction_kind(config, entry)
+    interaction = _interaction(config, particles.units)
+    return factory(interaction, **options), interaction
+
+
+def _options(config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem) -> dict[str, Any]:
+    """Return the keyword arguments of a propagator that [integrator] gives, checked against its signature."""
+    parameters = {
+        name: p
+        for name, p in inspect.signature(factory).parameters.items()
+        if name not in (*_ELSEWHERE, *_PROGRAMS) and p.kind is not p.VAR_KEYWORD
+    }
+    options = {}
+    for name, value in (config.integrator.model_extra or {}).items():
+        if name not in parameters:
+            near = difflib.get_close_matches(name, [*parameters, "step", "tolerance", "kind"], 1, 0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(parameters) or 'none'}"
+            raise InputError(f"unknown key 'integrator.{name}' for kind {entry.kind!r}; {hint}")
+        options[name] = _as_default(f"integrator.{name}", value, parameters[name].default)
+    if config.integrator.tolerance is not None and "tolerance" in parameters:
+        options["tolerance"] = config.integrator.tolerance
+    if "step" in parameters and config.integrator.step is not None:
+        options["step"] = units.read(config.integrator.step, TIME)
+    return options
+
+
+def _as_default(key: str, value: Any, default: Any) -> Any:
+    """Return the value when it is of the type of the parameter's default."""
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
+    kind = type(default)
+    if kind not in words:
+        return value
+    fits = type(value) is kind or (kind is float and type(value) is int)
+    if not fits:
+        raise InputError(f"{key} = {value!r}: must be {words[kind]}")
+    return kind(value)
+
+
+def _elsewhere(config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem) -> dict[str, Any]:
+    """Return the arguments of a propagator that brings its own forces, from the other tables."""
+    gravity, terms, mergers = config.gravity, config.post_newtonian, config.mergers
+    given: dict[str, Any] = {
+        "softening": units.read(gravity.softening, LENGTH),
+        "star_star": gravity.star_star,
+        "post_newtonian": () if terms is None else terms.terms,
+        "pairs": "black-hole" if terms is None else terms.pairs,
+        "merger_distance": None if mergers is None else mergers.distance,
+        "collisions": mergers is not None and mergers.collisions,
+    }
+    parameters = inspect.signature(factory).parameters
+    return {name: value for name, value in given.items() if name in parameters}
+
+
+def _interaction(config: Config, units: UnitSystem) -> Interaction:
+    from .nbody.gravity import GRAVITY
+
+    table = config.gravity
+    if table.kind not in GRAVITY:
+        raise InputError(f"gravity.kind = {table.kind!r}: no such force; known: {', '.join(sorted(GRAVITY))}")
+    softening = units.read(table.softening, LENGTH)
+    interaction: Interaction = _load(GRAVITY[table.kind])(softening=softening, star_star=table.star_star)
+    return interaction
+
+
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _stepping(config: Config, propagator: Propagator, units: UnitSystem, span: float) -> tuple[Propagator, Controller]:
+    """Return the propagator and who chooses its steps: itself, a fixed step, or a tolerance by step doubling."""
+    settings, kind = config.integrator, config.integrator.kind
+    if not propagator_entry(kind).fixed_step:
+        if settings.step is not None:
+            raise InputError(f"integrator.step: {kind!r} chooses its own steps; give tolerance instead")
+        return propagator, Whole()
+    if (settings.step is None) == (settings.tolerance is None):
+        came = "neither" if settings.step is None else "both"
+        raise InputError(
+            f"[integrator] has {came} of step and tolerance; {kind!r} needs one: a fixed step, or an error"
+        )
+    if settings.tolerance is not None:
+        order = propagator.capabilities.order or 1
+        return StepDoubling(propagator, tolerance=settings.tolerance), ErrorPerStep(order, _FIRST_STEP * span)
+    step = units.read(settings.step or 0.0, TIME)
+    if not step > 0.0:
+        raise InputError(f"integrator.step = {step:g}: must be a positive time")
+    return propagator, Fixed(step)
+
+
+def _resolver(config: Config) -> Resolver:
+    if config.mergers is None:
+        return RecordOnly()
+    table = config.mergers
+    resolver: Resolver = _load(RESOLVER)(fit=table.fit, accreted_fraction=table.accreted_fraction)
+    return resolver

@@ -1,0 +1,161 @@
+"""What must hold between the tables of a job, and what a user should be warned of, before anything is written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .integrators import Propagator, PropagatorEntry
+from .particles import FIELDS, KINDS, InputError, Particles
+from .particles.units import LENGTH, TIME
+from .sources import SPIN_TERMS
+from .tables import Config
+
+#: Terms of [post_newtonian] by name.
+TERMS = ("1", "1cross", "2", "2.5", "3", "3.5", "SO", "SS", "Q")
+#: Below this separation, in 2 G (m1 + m2)/c^2, the post-Newtonian expansion says little.
+DOUBTFUL_DISTANCE = 5.0
+#: Copies of the state and of its derivatives that a run holds at a time, at most: a rough figure.
+_COPIES = 12
+_FRAME_OVERHEAD = 100  # bytes of a frame beside the particles
+
+
+def masses(particles: Particles) -> None:
+    """Refuse massless particles where nothing has a mass, and no particles at all."""
+    if particles.n == 0:
+        raise InputError("there are no particles; give at least one")
+    particles.check()
+
+
+def post_newtonian(config: Config, particles: Particles) -> None:
+    """Refuse terms that are unknown, cannot be computed, or act on nothing."""
+    table = config.post_newtonian
+    if table is None:
+        return
+    for term in table.terms:
+        if term not in TERMS:
+            raise InputError(f"post_newtonian.terms: no term {term!r}; known: {', '.join(TERMS)}")
+    if len(set(table.terms)) < len(table.terms):
+        raise InputError(f"post_newtonian.terms = {list(table.terms)}: a term is named twice; name each once")
+    if not table.terms:
+        return
+    light = _light(particles, "post-Newtonian terms are corrections in v/c")
+    holes = int(particles.is_kind(KINDS["black-hole"]).sum())
+    if holes < 2 and (table.pairs == "black-hole" or holes == 0):
+        raise InputError(
+            f"post_newtonian: no pair to act on, {holes} of {particles.n} bodies are black holes; set their kind, "
+            "or pairs = 'all'"
+        )
+    speed = float(np.sqrt(np.max(np.sum(particles.velocity**2, axis=1))))
+    if speed >= light:
+        raise InputError(f"a body moves at {speed:g}, faster than light ({light:g} in {particles.units.name!r} units)")
+
+
+def _light(particles: Particles, why: str) -> float:
+    light = particles.units.speed_of_light
+    if light is None:
+        raise InputError(
+            f"{why}, and 'nbody' units have no physical scale, so no speed of light; give [units] speed_of_light, "
+            "or length and mass"
+        )
+    return light
+
+
+def mergers(config: Config, particles: Particles) -> None:
+    """Refuse mergers without a speed of light."""
+    if config.mergers is not None:
+        _light(particles, "mergers.distance is in units of 2 G (m1 + m2)/c^2")
+
+
+def softening(config: Config, particles: Particles) -> None:
+    """Refuse a negative softening length."""
+    length = particles.units.read(config.gravity.softening, LENGTH)
+    if length < 0.0:
+        raise InputError(f"gravity.softening = {length:g}: must be zero or positive")
+
+
+def newtonian_kind(config: Config, entry: PropagatorEntry) -> None:
+    """Refuse forces that a propagator with its own forces does not have."""
+    if config.gravity.kind != "direct":
+        raise InputError(f"gravity.kind = {config.gravity.kind!r}: {entry.kind!r} sums all pairs; use 'direct'")
+    if config.gravity.softening not in (0, 0.0) and config.gravity.star_star != "softened":
+        raise InputError(
+            "gravity.softening is not zero, but nothing is softened: add star_star = 'softened' or remove it"
+        )
+
+
+def interaction_kind(config: Config, entry: PropagatorEntry) -> None:
+    """Refuse tables that a propagator for any interaction cannot serve."""
+    hint = f"{entry.kind!r} has none; use [integrator] kind = 'chain'"
+    if config.post_newtonian is not None and config.post_newtonian.terms:
+        raise InputError(f"post_newtonian: velocity-dependent terms need a method made for them, {hint}")
+    if config.mergers is not None:
+        raise InputError(f"mergers: events must be located inside a step, {hint}")
+
+
+def memory(particles: Particles) -> None:
+    """Refuse a state that does not fit into memory."""
+    need, there = memory_estimate(particles), available_memory()
+    if need > there:
+        raise InputError(
+            f"{particles.n} particles need about {need / 2**30:.1f} GiB and {there / 2**30:.1f} GiB are available; "
+            "use fewer particles, or more ranks"
+        )
+
+
+def memory_estimate(particles: Particles) -> int:
+    """Return a rough number of bytes that a run over this state needs."""
+    row = sum(f.dtype.itemsize * int(np.prod(f.shape)) for f in FIELDS.values() if f.scope == "particle")
+    return particles.n * row * _COPIES
+
+
+def available_memory() -> int:
+    """Return the bytes of memory of this machine or container that are free; a very large number where unknown."""
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        table = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = max(free, int(table["MemAvailable"].split()[0]) * 1024)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return 2**62
+    with contextlib.suppress(OSError, ValueError):
+        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return free
+
+
+def output_bytes(particles: Particles, frames: float, rows: float) -> float:
+    """Return a rough size of the trajectory."""
+    row = sum(f.dtype.itemsize * int(np.prod(f.shape)) for f in particles.present() if f.scope == "particle")
+    return frames * (particles.n * row + _FRAME_OVERHEAD) + rows * 48.0
+
+
+def output_size(particles: Particles, frames: float, rows: float) -> None:
+    """Refuse a trajectory that cannot fit on the disk."""
+    need, there = output_bytes(particles, frames, rows), shutil.disk_usage(Path.cwd()).free
+    if need > there:
+        raise InputError(
+            f"output.every asks for {frames:.3g} frames, about {need / 2**30:.3g} GiB, and {there / 2**30:.3g} GiB "
+            "are free: make every (and series_every) larger"
+        )
+
+
+def warnings(config: Config, particles: Particles, propagator: Propagator, times: Mapping[str, float]) -> Iterator[str]:
+    """Yield lines a user should read: legal, and probably not what was meant."""
+    table, terms = config.mergers, config.post_newtonian
+    if table is not None and table.distance < DOUBTFUL_DISTANCE:
+        yield f"mergers.distance = {table.distance:g}: below {DOUBTFUL_DISTANCE:g} the post-Newtonian expansion fails"
+    if terms is not None and set(terms.terms) & set(SPIN_TERMS) and not np.any(particles.spin):
+        yield "post_newtonian.terms has spin terms, and no body has a spin"
+    if terms is not None and "2.5" in terms.terms and table is None:
+        yield "black holes lose energy and nothing lets them merge; add [mergers], or the run may stall at contact"
+    limit = propagator.capabilities.largest_group
+    if limit is not None and particles.n > limit:
+        yield f"{particles.n} particles: {config.integrator.kind!r} is meant for at most {limit}"
+    every = times["every"]
+    step = config.integrator.step
+    if step is not None and particles.units.read(step, TIME) > every:
+        yield f"output.every = {every:g} is shorter than integrator.step; there is one frame a step"

@@ -1,0 +1,147 @@
+"""What the commands do; each takes the parsed options and returns an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .particles import InputError
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run a job, or say what it would do."""
+    from . import job
+
+    asked = job.request(
+        options.job,
+        overrides=options.set,
+        folder=options.folder,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        quiet=options.quiet,
+        max_hours=options.max_hours,
+    )
+    if options.dry_run:
+        from .preview import preview
+
+        print("\n".join(preview(asked)))
+        return 0
+    result = job.execute(asked)
+    if result.report is not None and not options.quiet:
+        from .preview import summary
+
+        print("\n".join(summary(result)))
+    return 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """Say what is in a file."""
+    from .particles.files import info as describe
+
+    facts = describe(options.file)
+    print(json.dumps(facts, indent=2, default=_plain) if options.json else "\n".join(_lines(facts)))
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays and NumPy numbers as JSON knows them."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Return one aligned line a fact; nested facts are indented."""
+    width = max((len(str(k)) for k in facts), default=0) + 2
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        elif isinstance(value, str) and "\n" in value:
+            lines += [f"{indent}{key}", *(f"{indent}    {line}" for line in value.splitlines())]
+        else:
+            lines.append(f"{indent}{key:<{width}}{_words(value)}")
+    return lines
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(v) for v in value) or "none"
+    return str(value) if not isinstance(value, Mapping) else "none"
+
+
+def convert(options: argparse.Namespace) -> int:
+    """Turn a file into another format."""
+    from .particles.files import convert as turn
+
+    frame = {} if options.frame is None else {"frame": options.frame}
+    turn(options.source, options.target, overwrite=options.overwrite, **frame)
+    return 0
+
+
+def plot(options: argparse.Namespace) -> int:
+    """Draw a trajectory."""
+    from .plot import plot as draw
+
+    target = Path(options.output) if options.output else Path(options.file).with_suffix(".png")
+    print(draw(options.file, target, plane=options.plane, last=options.last, overwrite=options.overwrite))
+    return 0
+
+
+def example(options: argparse.Namespace) -> int:
+    """List the example jobs, or write one here."""
+    folder = resources.files("askel.examples")
+    jobs = {p.name.removesuffix(".toml"): p for p in folder.iterdir() if p.name.endswith(".toml")}
+    if options.name is None:
+        width = max(len(name) for name in jobs) + 2
+        print("\n".join(f"{name:<{width}}{_first_comment(jobs[name].read_text())}" for name in sorted(jobs)))
+        return 0
+    name = options.name.removesuffix(".toml")
+    if name not in jobs:
+        near = difflib.get_close_matches(name, jobs, 1, 0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(jobs))}"
+        raise InputError(f"no example {name!r}; {hint}")
+    files = {f"{name}.toml": jobs[name].read_text()}
+    data = folder / f"{name}.txt"
+    if data.is_file():
+        files[data.name] = data.read_text()
+    for target in files:
+        if Path(target).exists():
+            raise InputError(f"{target} is there already; move it away, or run this in another folder")
+    for target, text in files.items():
+        with Path(target).open("x") as file:
+            file.write(text)
+    print(f"wrote {' and '.join(files)}; next: askel run {name}.toml")
+    return 0
+
+
+def _first_comment(text: str) -> str:
+    line = text.splitlines()[0] if text else ""
+    return line.lstrip("# ") if line.startswith("#") else ""
+
+
+def check(options: argparse.Namespace) -> int:
+    """Report the environment; 4 when a package of the base is missing."""
+    from .environment import missing, report
+
+    rows = report()
+    width = max(len(what) for what, _ in rows) + 2
+    print("\n".join(f"{what:<{width}}{finding}" for what, finding in rows))
+    return 4 if missing() else 0
+
+
+def schema(options: argparse.Namespace) -> int:
+    """Print the JSON schema of job files."""
+    from .tables import Config
+
+    json.dump(Config.model_json_schema(), sys.stdout, indent=2)
+    print()
+    return 0

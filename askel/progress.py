@@ -1,0 +1,164 @@
+"""What a running job shows: a bar on a terminal, plain lines elsewhere; all on standard error."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time as clock
+from types import TracebackType
+from typing import Protocol
+
+from .integrators import Simulation
+
+#: Seconds between two plain lines.
+LINE_INTERVAL = 10.0
+#: Weight of the newest measurement in the rate that the time left is computed from.
+_SMOOTHING = 0.3
+
+
+class Display(Protocol):
+    """Shows a simulation."""
+
+    def __enter__(self) -> Display:
+        """Start."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        ...
+
+    def show(self, simulation: Simulation) -> None:
+        """Show where the simulation is."""
+        ...
+
+
+class Rate:
+    """Simulated time per second of wall-clock time, smoothed; and the time left."""
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self.value = math.nan
+
+    def update(self, time: float) -> None:
+        """Take note of the simulated time now."""
+        now = clock.monotonic()
+        if self._last is None:
+            self._last = (now, time)
+            return
+        seconds, done = now - self._last[0], abs(time - self._last[1])
+        if seconds < 0.2:  # shorter intervals measure the calls, not the run
+            return
+        fresh = done / seconds
+        self.value = fresh if math.isnan(self.value) else _SMOOTHING * fresh + (1 - _SMOOTHING) * self.value
+        self._last = (now, time)
+
+    def left(self, remaining: float) -> float:
+        """Return seconds for the remaining simulated time; NaN where unknown."""
+        return abs(remaining) / self.value if self.value > 0.0 else math.nan
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: "42 s", "3 min 10 s", "2 h 5 min"; "?" where unknown."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _error(simulation: Simulation) -> str:
+    return f"dE/E {simulation.energy_error:8.1e}" if math.isfinite(simulation.energy_error) else ""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, simulation: Simulation) -> None:
+        """Show nothing."""
+
+
+class Lines:
+    """One plain line every ten seconds, for files and pipes."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit, self._rate, self._last = unit, Rate(), clock.monotonic()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, simulation: Simulation) -> None:
+        """Print a line when ten seconds have passed."""
+        self._rate.update(simulation.time)
+        if clock.monotonic() - self._last < LINE_INTERVAL:
+            return
+        self._last = clock.monotonic()
+        parts = [
+            f"t = {simulation.time:.6g} of {simulation.t_end:.6g}{self._unit}",
+            f"{self._rate.value:.3g}{self._unit}/s",
+            _error(simulation),
+            f"{duration(self._rate.left(simulation.t_end - simulation.time))} left",
+        ]
+        print(" | ".join(p for p in parts if p), file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A progress bar with simulated time, rate, energy error and time left."""
+
+    def __init__(self, unit: str, start: float) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self._unit, self._rate, self._start = unit, Rate(), start
+        self._bar = Progress(
+            TextColumn("[bold]{task.fields[time]}"),
+            BarColumn(bar_width=None, style="grey30", complete_style="cyan", finished_style="green"),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("[magenta]{task.fields[error]}"),
+            TextColumn("[cyan]{task.fields[left]}"),
+            console=Console(stderr=True),
+            expand=True,
+        )
+        self._task = self._bar.add_task("", total=1.0, time=f"t = {start:.6g}{unit}", rate="", error="", left="")
+
+    def __enter__(self) -> Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, simulation: Simulation) -> None:
+        """Move the bar."""
+        self._rate.update(simulation.time)
+        span = simulation.t_end - self._start
+        left = self._rate.left(simulation.t_end - simulation.time)
+        self._bar.update(
+            self._task,
+            completed=(simulation.time - self._start) / span if span else 1.0,
+            time=f"t = {simulation.time:.6g}{self._unit}",
+            rate=f"{self._rate.value:.3g}{self._unit}/s" if self._rate.value > 0 else "",
+            error=_error(simulation),
+            left=f"{duration(left)} left" if math.isfinite(left) else "",
+        )
+
+
+def display(unit: str, start: float, *, quiet: bool) -> Display:
+    """Return what suits standard error: a bar, lines, or nothing."""
+    if quiet:
+        return Silent()
+    return Bar(unit, start) if sys.stderr.isatty() else Lines(unit)

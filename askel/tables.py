@@ -1,0 +1,205 @@
+"""The tables of a job file, as models: names, types, defaults and one sentence for each key (see ``askel schema``).
+
+Numbers with a unit are bare numbers in the units of the job, or strings such as ``"10 kpc"``; they stay as written here
+and are converted in ``build``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, Strict, WithJsonSchema
+
+from .particles import KINDS
+from .particles.units import (
+    ANGULAR_MOMENTUM,
+    DIMENSIONLESS,
+    LENGTH,
+    MASS,
+    TIME,
+    VELOCITY,
+    Dimension,
+    describe,
+    parse_quantity,
+)
+
+
+def _quantity(dimension: Dimension, example: str) -> Any:
+    """Return the type of a number in the units of the job, or of a string with a unit of the given dimension."""
+    expected = f"a finite number, or {describe(dimension)} such as {example!r}"
+
+    def check(value: object) -> float | str:
+        if isinstance(value, str):
+            found = parse_quantity(value)[1]
+            if found not in (dimension, DIMENSIONLESS):
+                raise ValueError(f"{describe(found)}; expected {expected}")
+            return value if found == dimension else float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"expected {expected}")
+        return float(value)
+
+    schema = {"anyOf": [{"type": "number"}, {"type": "string"}], "examples": [1.0, example]}
+    return Annotated[float | str, PlainValidator(check), WithJsonSchema(schema)]
+
+
+Length: Any = _quantity(LENGTH, "10 kpc")
+Mass: Any = _quantity(MASS, "1e6 Msun")
+Time: Any = _quantity(TIME, "2 Myr")
+WallTime: Any = _quantity(TIME, "10 min")
+Velocity: Any = _quantity(VELOCITY, "200 km/s")
+Spin: Any = _quantity(ANGULAR_MOMENTUM, "1 Msun pc km/s")
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[str, ...], Strict(False)]
+
+
+def _vector(element: Any) -> Any:
+    return Annotated[tuple[element, element, element], Strict(False)]
+
+
+Position: Any = _vector(Length)
+VelocityVector: Any = _vector(Velocity)
+SpinVector: Any = _vector(Spin)
+Vector: Any = _vector(Number)
+Kind = Annotated[str, WithJsonSchema({"enum": sorted(KINDS)})]
+
+
+class Table(BaseModel):
+    """A table of a job file: frozen, strict about types, and without keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Units(Table):
+    """[units]: what a bare number means."""
+
+    system: Literal["nbody", "galactic", "pc-msun-kms", "au-msun-yr", "geometric", "ase", "si"] | None = Field(
+        default=None,
+        description="a unit system by name; nbody has G = 1 and no physical scale unless length and mass are given",
+    )
+    length: str | None = Field(default=None, description="unit of length, such as '1 pc'")
+    mass: str | None = Field(default=None, description="unit of mass, such as '1e6 Msun'")
+    time: str | None = Field(default=None, description="unit of time, such as '1 Myr'")
+    speed_of_light: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="for scale-free nbody units alone: the speed of light, for post-Newtonian terms"
+    )
+
+
+class Body(Table):
+    """[[particles.body]]: one particle."""
+
+    mass: Mass
+    position: Position
+    velocity: VelocityVector
+    spin: SpinVector | None = Field(default=None, description="spin angular momentum S")
+    dimensionless_spin: Vector | None = Field(
+        default=None, description="c S / (G m^2), instead of spin; its length is below 1 for a black hole"
+    )
+    radius: Length | None = Field(default=None, description="radius at which bodies touch")
+    softening: Length | None = Field(default=None, description="Plummer-equivalent gravitational softening length")
+    kind: Kind | None = Field(default=None, description="what the particle is")
+    identity: int | None = Field(
+        default=None, ge=0, description="number of the particle; 0, 1, 2, ... when none is given"
+    )
+
+
+class ParticleSource(Table):
+    """[particles]: where the particles come from: a file, or [[particles.body]] tables."""
+
+    file: Name | None = Field(
+        default=None, description="any file `askel info` knows, relative to the folder of the job file"
+    )
+    frame: int = Field(default=-1, description="which frame of a trajectory; -1 is the last")
+    body: Annotated[tuple[Body, ...], Strict(False)] = Field(default=(), description="particles given one by one")
+    kind: Kind | None = Field(
+        default=None,
+        description="kind of bodies that have none; black-hole with [post_newtonian] or [mergers], else star",
+    )
+
+
+class Gravity(Table):
+    """[gravity]: how the particles pull."""
+
+    kind: Name = Field(default="direct", description="direct: every pair")
+    softening: Length = Field(
+        default=0.0, description="Plummer softening length; black holes are never softened by the chain"
+    )
+    star_star: Literal["normal", "none", "softened"] = Field(
+        default="normal", description="the force between two stars"
+    )
+
+
+class PostNewtonian(Table):
+    """[post_newtonian]: relativistic corrections by name."""
+
+    terms: Names = Field(description='of "1", "1cross", "2", "2.5", "3", "3.5", "SO", "SS", "Q"')
+    pairs: Literal["black-hole", "all"] = Field(
+        default="black-hole", description="between black holes alone, or between any two bodies"
+    )
+
+
+class Mergers(Table):
+    """[mergers]: when two bodies become one."""
+
+    distance: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=12.0, description="black holes merge closer than this, in 2 G (m1 + m2) / c^2"
+    )
+    fit: Name = Field(default="zlochower-lousto-2015", description="gives mass, spin and recoil of a remnant")
+    accreted_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="share of a tidally disrupted star that the black hole takes"
+    )
+    collisions: bool = Field(default=False, description="bodies with radii collide, and black holes disrupt stars")
+
+
+class Integrator(BaseModel):
+    """[integrator]: how the particles move; further keys are options of the kind."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    kind: Name = Field(default="chain", description="a method by name")
+    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="relative error allowed per step, for methods that choose their own steps"
+    )
+    step: Time | None = Field(
+        default=None,
+        description="the time step of fixed-step methods; with tolerance instead, step doubling chooses it",
+    )
+
+
+class Run(Table):
+    """[run]: how far."""
+
+    t_end: Time = Field(description="the time to reach; resuming a run that is there does nothing")
+    seed: int = Field(default=0, ge=0, description="number that all random numbers of the run derive from")
+    max_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="wall-clock hours after which the run writes a checkpoint and stops with exit code 75"
+    )
+
+
+class Output(Table):
+    """[output]: what is written, in the current folder."""
+
+    file: Name = Field(
+        default="run.h5md", description="the trajectory (*.h5md), relative to the output folder, and inside it"
+    )
+    every: Time | None = Field(default=None, description="time between frames; t_end / 500 when not given")
+    series_every: Time | None = Field(
+        default=None, description="time between rows of the energy series; as every, if not given"
+    )
+    checkpoint_every: WallTime = Field(
+        default="10 min", description="wall-clock time between checkpoints; bare numbers: s"
+    )
+
+
+class Config(Table):
+    """A whole job."""
+
+    units: Units = Units()
+    particles: ParticleSource
+    gravity: Gravity = Gravity()
+    post_newtonian: PostNewtonian | None = None
+    mergers: Mergers | None = None
+    integrator: Integrator = Integrator()
+    run: Run
+    output: Output = Output()
