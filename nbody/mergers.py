@@ -6,7 +6,7 @@ heavier progenitor: it keeps its identity and its row, the other identity is nev
 | event | outcome |
 |---|---|
 | merger | two black holes become one, with mass, spin and recoil of a published fit (``askel.nbody.remnant``) |
-| tidal-disruption | the star is gone; the hole takes ``accreted_fraction`` of it (0.5: half of the debris is bound, Rees 1988, doi:10.1038/333523a0) |
+| tidal-disruption | the star is gone; the hole takes ``accreted_fraction`` of it (half: Rees 1988, doi:10.1038/333523a0) |
 | capture | the same with all of the star: it would be disrupted only inside the merger distance |
 | collision | two stars become one: mass and momentum kept, volumes added |
 """
@@ -98,12 +98,13 @@ class Mergers:
         )  # fmt: skip
         after = _with_spin(particles)
         assert after.spin is not None
+        frame = particles.centre_of_mass()[1]  # post-Newtonian momentum belongs to the frame of the whole system
         position, velocity = centre_of_mass_1pn(
-            particles.mass[pair], particles.position[pair], particles.velocity[pair], constant, light_speed
+            particles.mass[pair], particles.position[pair], particles.velocity[pair] - frame, constant, light_speed
         )
         after.mass[heavy] = remnant.mass
         after.position[heavy] = position
-        after.velocity[heavy] = velocity + remnant.kick
+        after.velocity[heavy] = velocity + frame + remnant.kick
         after.spin[heavy] = remnant.spin
         chi = light_speed / constant * np.linalg.norm(spin, axis=1) / particles.mass[pair] ** 2
         return after, {

@@ -17,14 +17,10 @@ along the path through the tree.
 
 import math
 
-from numba import njit, prange
+from numba import njit
 
 # Sums may be reordered and multiplications fused here: there is no compensated sum in this file.
 FAST = {"reassoc", "contract", "nsz", "nnan", "ninf", "arcp"}
-
-#: Number of bodies from which the bulk loop uses all of numba's threads: below, starting them costs more than they save.
-THREADS_FROM = 384
-
 
 @njit(cache=True, fastmath=FAST, error_model="numpy", inline="never")
 def _pull(xi, yi, zi, soft, x, y, z, weight, eps2):
@@ -74,28 +70,6 @@ def bulk(n, x, mass, kind, seen_by_star, eps2_star, share, acceleration):
     return 0.5 * share.sum()
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
-def bulk_threads(n, x, mass, kind, seen_by_star, eps2_star, share, acceleration):
-    """The same as ``bulk`` with threads; equal to the last bit on any number of them."""
-    xs = x[:n]
-    ys = x[n : 2 * n]
-    zs = x[2 * n :]
-    for i in prange(n):
-        star = kind[i] == 0
-        source = seen_by_star if star else mass
-        ax, ay, az, ui = _pull(xs[i], ys[i], zs[i], 1.0 if star else 0.0, xs, ys, zs, source, eps2_star)
-        acceleration[i] = ax
-        acceleration[n + i] = ay
-        acceleration[2 * n + i] = az
-        share[i] = mass[i] * ui
-    return _half_sum(share)
-
-
-@njit(cache=True)
-def _half_sum(share):
-    return 0.5 * share.sum()
-
-
 @njit(cache=True, error_model="numpy", forceinline=True)
 def separation(p, n, X, pair_start, pair_edge, pair_sign):
     """Return x_j - x_i of listed pair p, summed along its path through the tree."""
@@ -137,10 +111,8 @@ def forces(
     if all_listed:
         for k in range(3 * n):
             acceleration[k] = 0.0
-    elif n < THREADS_FROM:
-        u = bulk(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration)
     else:
-        u = bulk_threads(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration)
+        u = bulk(n, x, mass, kind, seen_by_star, eps2_star, weight, acceleration)
     for p in range(n_pairs):
         i = first[p]
         j = second[p]
