@@ -105,9 +105,10 @@ class Schedule:
         self._direction = 1
 
     def start(self, time: float, direction: int) -> None:
-        """Count from ``time`` unless a restart said from where; a turned run counts from its turning point."""
-        if math.isnan(self._origin) or direction != self._direction:
-            self._origin, self._count, self._direction = time, 0, direction
+        """Count from ``time`` unless a restart said from where; a turned run counts from its turning point, seen before."""
+        turned = direction != self._direction and not math.isnan(self._origin)
+        if turned or math.isnan(self._origin):
+            self._origin, self._count, self._direction = time, int(turned), direction
 
     @property
     def next_due(self) -> float:
@@ -119,7 +120,7 @@ class Schedule:
     def reached(self, time: float) -> bool:
         """Return whether ``time`` is at or beyond the next due time (to 4 units in the last place: 3 * 0.1 > 0.3)."""
         due = self.next_due
-        return (time - due) * self._direction >= -4.0 * math.ulp(max(abs(time), abs(due)))
+        return math.isfinite(due) and (time - due) * self._direction >= -4.0 * math.ulp(max(abs(time), abs(due)))
 
     def advance(self, time: float) -> None:
         """Move the next due time beyond ``time``."""
