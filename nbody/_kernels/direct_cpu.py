@@ -90,30 +90,6 @@ def _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potentia
 
 
 @njit(cache=True, error_model="numpy")
-def _rows(columns, seen, e2, on, special, G, acceleration, potential):
-    for i in range(len(e2)):
-        _row(i, columns, seen, e2, on, special, G, acceleration, potential)
-
-
-@njit(cache=True, error_model="numpy", parallel=True)
-def _rows_threaded(columns, seen, e2, on, special, G, acceleration, potential):
-    for i in prange(len(e2)):
-        _row(i, columns, seen, e2, on, special, G, acceleration, potential)
-
-
-@njit(cache=True, error_model="numpy")
-def _rows_jerk(columns, seen, e2, on, special, G, acceleration, jerk, potential):
-    for i in range(len(e2)):
-        _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential)
-
-
-@njit(cache=True, error_model="numpy", parallel=True)
-def _rows_jerk_threaded(columns, seen, e2, on, special, G, acceleration, jerk, potential):
-    for i in prange(len(e2)):
-        _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential)
-
-
-@njit(cache=True, error_model="numpy")
 def _prepare(mass, softening, special, weight):
     """Return what ordinary (row 0) and special (row 1) targets see: masses, squared softenings, which are on."""
     n = len(mass)
@@ -126,15 +102,10 @@ def _prepare(mass, softening, special, weight):
 
 
 @njit(cache=True, error_model="numpy")
-def _columns(position, velocity):
-    n, components = len(position), 3 + 3 * (len(velocity) > 0)
-    columns = np.empty((components, n))
-    for i in range(n):
+def _fill(columns, first, vectors):
+    for i in range(len(vectors)):
         for d in range(3):
-            columns[d, i] = position[i, d]
-            if components == 6:
-                columns[3 + d, i] = velocity[i, d]
-    return columns
+            columns[first + d, i] = vectors[i, d]
 
 
 @njit(cache=True, error_model="numpy")
@@ -145,17 +116,55 @@ def _status(acceleration, potential):
     return STATUS_OK if total == 0.0 else STATUS_NOT_FINITE
 
 
+@njit(cache=True, error_model="numpy")
+def _serial(mass, position, softening, special, weight, G, acceleration, potential):
+    seen, e2, on = _prepare(mass, softening, special, weight)
+    columns = np.empty((3, len(mass)))
+    _fill(columns, 0, position)
+    for i in range(len(mass)):
+        _row(i, columns, seen, e2, on, special, G, acceleration, potential)
+    return _status(acceleration, potential)
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def _threaded(mass, position, softening, special, weight, G, acceleration, potential):
+    seen, e2, on = _prepare(mass, softening, special, weight)
+    columns = np.empty((3, len(mass)))
+    _fill(columns, 0, position)
+    for i in prange(len(mass)):
+        _row(i, columns, seen, e2, on, special, G, acceleration, potential)
+    return _status(acceleration, potential)
+
+
+@njit(cache=True, error_model="numpy")
+def _serial_jerk(mass, position, velocity, softening, special, weight, G, acceleration, jerk, potential):
+    seen, e2, on = _prepare(mass, softening, special, weight)
+    columns = np.empty((6, len(mass)))
+    _fill(columns, 0, position)
+    _fill(columns, 3, velocity)
+    for i in range(len(mass)):
+        _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential)
+    return _status(acceleration, potential)
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def _threaded_jerk(mass, position, velocity, softening, special, weight, G, acceleration, jerk, potential):
+    seen, e2, on = _prepare(mass, softening, special, weight)
+    columns = np.empty((6, len(mass)))
+    _fill(columns, 0, position)
+    _fill(columns, 3, velocity)
+    for i in prange(len(mass)):
+        _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential)
+    return _status(acceleration, potential)
+
+
 def acceleration(mass, position, softening, special, weight, G, acceleration, potential):
     """Overwrite accelerations and potentials."""
-    rows = _rows if len(mass) < THREADS_FROM else _rows_threaded
-    seen, e2, on = _prepare(mass, softening, special, weight)
-    rows(_columns(position, position[:0]), seen, e2, on, special, G, acceleration, potential)
-    return _status(acceleration, potential)
+    compute = _serial if len(mass) < THREADS_FROM else _threaded
+    return compute(mass, position, softening, special, weight, G, acceleration, potential)
 
 
 def acceleration_jerk(mass, position, velocity, softening, special, weight, G, acceleration, jerk, potential):
     """Overwrite accelerations, their time derivatives and potentials."""
-    rows = _rows_jerk if len(mass) < THREADS_FROM else _rows_jerk_threaded
-    seen, e2, on = _prepare(mass, softening, special, weight)
-    rows(_columns(position, velocity), seen, e2, on, special, G, acceleration, jerk, potential)
-    return _status(acceleration, potential)
+    compute = _serial_jerk if len(mass) < THREADS_FROM else _threaded_jerk
+    return compute(mass, position, velocity, softening, special, weight, G, acceleration, jerk, potential)
