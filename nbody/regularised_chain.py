@@ -195,6 +195,7 @@ class RegularisedChain:
             return self._drift(particles, dt)
         if dt == 0.0:
             return Step(0.0, energy=self.energy(particles, carry))
+        self._fit(particles, carry)
         carry.high[0] = carry.low[0] = 0.0
         binding = carry.high[1], carry.low[1]
         centre = self._centre_energy(particles, carry)
@@ -311,16 +312,32 @@ class RegularisedChain:
         mean = (particles.mass.sum() ** 2 - particles.mass @ particles.mass) / (n * (n - 1))
         return 0.0, 1.0, 0.0, np.full((n, n), mean), np.zeros(3 * n)
 
+    def _fit(self, particles: Particles, carry: ChainCarry) -> None:
+        """Give the carry room for spins, or take it away, when perturbations were switched on or off."""
+        n = particles.n
+        size = 3 + (9 if self._perturbed else 6) * n
+        if carry.high.size == size:
+            return
+        spins = np.zeros((3, n)) if particles.spin is None else particles.spin[carry.order].T
+        carry.high = np.concatenate([carry.high[: 3 + 6 * n], spins.ravel()])[:size]
+        carry.low = np.concatenate([carry.low[: 3 + 6 * n], np.zeros(3 * n)])[:size]
+
     # ---- outcomes -------------------------------------------------------------------------------------------
 
     def _event(self, particles: Particles, found: NDArray[np.int64]) -> Event:
         i, j = sorted(int(k) for k in found)
         holes = particles.is_kind(_BLACK_HOLE)[[i, j]]
         kind = {2: "merger", 1: "tidal-disruption", 0: "collision"}[int(holes.sum())]
+        if kind == "tidal-disruption" and self._swallowed(particles, *((i, j) if holes[0] else (j, i))):
+            kind = "capture"
         separation = particles.position[i] - particles.position[j]
         relative = particles.velocity[i] - particles.velocity[j]
         data = {"separation": float(np.linalg.norm(separation)), "relative_speed": float(np.linalg.norm(relative))}
         return Event(kind, particles.time, (int(particles.identity[i]), int(particles.identity[j])), data)
+
+    def _swallowed(self, particles: Particles, hole: int, star: int) -> bool:
+        horizon, radius = self._reaches(particles, self._light(particles))
+        return bool(horizon[hole] >= radius[star] * np.cbrt(particles.mass[hole] / particles.mass[star]))
 
     def _closest(self, particles: Particles) -> tuple[int, ...]:
         distance = np.linalg.norm(particles.position[:, None] - particles.position[None, :], axis=-1)
