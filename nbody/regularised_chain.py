@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..integrators import Capabilities, Change, Event, Outcome, Step
 from ..particles import KINDS, InputError, Particles, resolve
-from ._kernels.post_newtonian_terms import TERM_BITS
+from .post_newtonian import parse_terms
 
 FloatArray = NDArray[np.float64]
 
@@ -145,7 +145,7 @@ class RegularisedChain:
             raise InputError(f"pairs {pairs!r} is unknown; expected 'black-hole' or 'all'")
         self.tolerance, self.max_rows, self.max_steps = tolerance, max_rows, max_steps
         self.terms, self.term_names, self.pairs = (
-            sum(TERM_BITS[t] for t in post_newtonian),
+            parse_terms(post_newtonian),
             tuple(post_newtonian),
             pairs,
         )

@@ -85,8 +85,7 @@ def separation(p, n, X, pair_start, pair_edge, pair_sign):
     return dx, dy, dz
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
-def forces(
+def _forces(
     n, n_pairs, all_listed, X, lo, mass, kind, seen_by_star, eps2_star, pairs, x, r2_pairs, weight, acceleration
 ):
     """Overwrite positions ``x`` and ``acceleration`` (3n each, without G) and squared separations; return U without G.
@@ -146,3 +145,8 @@ def forces(
         acceleration[2 * n + j] -= mass[i] * fz
         u += mass[i] * mass[j] * inverse
     return u
+
+
+#: The same function twice: inlined where it is called at every substep, and as a call elsewhere (compile time).
+forces = njit(cache=True, error_model="numpy")(_forces)
+forces_inlined = njit(cache=True, error_model="numpy", forceinline=True)(_forces)

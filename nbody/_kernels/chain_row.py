@@ -19,7 +19,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .chain_forces import forces
+from .chain_forces import forces_inlined
 from .double_double import dd_add_double
 from .post_newtonian_cpu import accelerations as post_newtonian
 
@@ -30,7 +30,7 @@ BAD_TIME = 1  # T + B is not positive, or something is not finite: the step was 
 EVENT_SEEN = 2
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(cache=True, error_model="numpy")
 def body_velocities(n, V, lo, mass, total, v):
     """Overwrite v (3n) by velocities relative to the centre of mass and return T = sum m v^2 / 2 in that frame."""
     m = 2 * n
@@ -286,7 +286,7 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
             Xh[k], Xl[k] = dd_add_double(Xh[k], Xl[k], dt * Vh[k])
         if s == m:
             break
-        u = G * forces(n, n_pairs, all_listed, Xh, lo, mass, kind, seen, eps2, pairs, x, r2, weight, acceleration)
+        u = G * forces_inlined(n, n_pairs, all_listed, Xh, lo, mass, kind, seen, eps2, pairs, x, r2, weight, acceleration)
         rate = u
         if transform is not None:
             rate = transform[0] * u + transform[1] * omega(n, x, transform[3], transform[4]) + transform[2]
