@@ -110,7 +110,7 @@ def example(options: argparse.Namespace) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(jobs))}"
         raise InputError(f"no example {name!r}; {hint}")
     files = {f"{name}.toml": jobs[name].read_text()}
-    data = folder / f"{name}.txt"
+    data = folder / f"{name}.csv"
     if data.is_file():
         files[data.name] = data.read_text()
     for target in files:

@@ -29,6 +29,7 @@ from .particles.units import TIME
 from .progress import display
 from .signals import StopRequest
 from .tables import Config
+from .units_text import unit_text
 
 #: Keys that a resumed run may change: they do not change what has been computed.
 _FREE_KEYS = ("run.t_end", "run.max_hours", "output.checkpoint_every")
@@ -227,7 +228,7 @@ def _run(
     def keep(tree: dict) -> None:
         _save(asked.outputs, tree, text, spent + clock.monotonic() - started)
 
-    unit = "" if job.particles.units.name == "nbody" else f" {_time_unit(job.particles)}".rstrip()
+    unit = unit_text(job.particles.units, "time", " ")
     with writer, display(unit, job.particles.time, quiet=asked.quiet) as shown:
         simulation = job.simulation(
             (
@@ -332,10 +333,6 @@ def _flat(tables: Mapping[str, Any], head: str = "") -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------- what is said
-
-
-def _time_unit(particles: Particles) -> str:
-    return {"au-msun-yr": "yr", "si": "s"}.get(particles.units.name, "")
 
 
 def _say(asked: Request, job: Job) -> None:

@@ -35,13 +35,14 @@ def orbits(axes: Axes, history: History, plane: str) -> None:
     flat = history.position[:, :, [i, j]]
     heaviest = np.argsort(-np.nanmax(history.mass, axis=1), kind="stable")
     many = len(heaviest) > _MOST_LABELS
-    for rank, row in enumerate(heaviest[:_MOST_LINES]):
-        width = 0.5 if many and rank > 0 else 1.0
-        _trail(axes, flat[row], history.velocity[row][:, [i, j]], history.time, _colour(rank), width)
+    drawn = np.sort(heaviest[:_MOST_LINES])
+    for k, row in enumerate(drawn):
+        width = 0.5 if many and row != heaviest[0] else 1.0
+        _trail(axes, flat[row], history.velocity[row][:, [i, j]], history.time, _colour(k), width)
     last = _last_positions(flat)
     sizes = _dot_sizes(history)
     colours = np.array(["#999999"] * len(heaviest), dtype=object)
-    colours[heaviest[:_MOST_LINES]] = [_colour(r) for r in range(len(heaviest[:_MOST_LINES]))]
+    colours[drawn] = [_colour(k) for k in range(len(drawn))]
     axes.scatter(last[:, 0], last[:, 1], s=sizes, c=list(colours), edgecolors="white", linewidths=0.6, zorder=5)
     if not many:
         for row in heaviest:
@@ -229,7 +230,8 @@ def eccentricities(axes: Axes, history: History, pairs: list[Pair]) -> None:
         axes.plot(pair.time, pair.eccentricity, color=_colour(k), linewidth=1.0, label=pair.name)
     axes.set_title("Eccentricity")
     axes.set_ylabel("e")
-    axes.set_ylim(-0.02, 1.02)
+    highest = max(float(np.nanmax(pair.eccentricity)) for pair in pairs)
+    axes.set_ylim(-0.02 * highest, min(1.02, 1.25 * highest) or 1.0)
 
 
 # ---------------------------------------------------------------------- strain

@@ -51,7 +51,8 @@ class Rate:
         if seconds < 0.2:  # shorter intervals measure the calls, not the run
             return
         fresh = done / seconds
-        self.value = fresh if math.isnan(self.value) else _SMOOTHING * fresh + (1 - _SMOOTHING) * self.value
+        jumped = math.isnan(self.value) or not 0.2 * self.value < fresh < 5.0 * self.value  # compiling, or a new phase
+        self.value = fresh if jumped else _SMOOTHING * fresh + (1 - _SMOOTHING) * self.value
         self._last = (now, time)
 
     def left(self, remaining: float) -> float:
