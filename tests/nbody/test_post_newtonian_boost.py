@@ -52,9 +52,9 @@ def total_acceleration(terms: int, c: float, mass: Array, position: Array, veloc
 
 
 def move(f: Callable[[Array, Array], Array], x: Array, v: Array, dt: Any) -> tuple[Array, Array]:
-    """Carry (x, v) over one short dt by an extrapolated midpoint rule (order 14)."""
+    """Carry (x, v) over one short dt by an extrapolated midpoint rule (order 10)."""
     table: list[Array] = []
-    steps = np.arange(2, 16, 2)
+    steps = np.arange(2, 12, 2)
     for row, n in enumerate(steps):
         h = dt / int(n)
         y0 = np.stack([x, v])
@@ -70,10 +70,14 @@ def move(f: Callable[[Array, Array], Array], x: Array, v: Array, dt: Any) -> tup
     return table[-1][0], table[-1][1]
 
 
-def boost_defect(terms: int, c: float, n_bodies: int = 2) -> float:
-    """Largest difference between the transformed accelerations and the equations in the moving frame."""
+def boost_defect(terms: int, c: float, n_bodies: int = 2, sense: int = 1) -> Array:
+    """Difference between the transformed accelerations and the equations in the moving frame, (n, 3).
+
+    `sense` -1 reverses all velocities: half the difference of both senses belongs to the radiation reaction.
+    """
     mass, x, v = state(n_bodies)
-    u = np.array([0.3, -0.5, 0.4], dtype=x.dtype)
+    v = sense * v
+    u = sense * np.array([0.3, -0.5, 0.4], dtype=x.dtype)
     gamma = 1 / np.sqrt(1 - u @ u / c**2)
     direction = u / np.sqrt(u @ u)
 
@@ -86,7 +90,7 @@ def boost_defect(terms: int, c: float, n_bodies: int = 2) -> float:
     new_x, new_v, new_a = (np.zeros_like(x) for _ in range(3))
     for i in range(n_bodies):
         t = u @ x[i] / c**2
-        for _ in range(12):  # the event of body i that is simultaneous, t' = 0, in the moving frame
+        for _ in range(7):  # the event of body i that is simultaneous, t' = 0, in the moving frame
             xt, vt = move(f, x, v, t)
             t = u @ xt[i] / c**2
         at = f(xt, vt)
@@ -95,12 +99,12 @@ def boost_defect(terms: int, c: float, n_bodies: int = 2) -> float:
         new_x[i] = stretch(xt[i]) - gamma * u * t
         new_v[i] = way / clock
         new_a[i] = (stretch(at[i]) + way * gamma * (u @ at[i]) / (c**2 * clock)) / clock**2
-    return float(np.max(np.abs(new_a - f(new_x, new_v))))
+    return np.asarray(new_a - f(new_x, new_v))
 
 
 def boost_order(terms: int, n_bodies: int = 2, slow: float = 40.0) -> float:
     """Power of 1/c with which the defect falls."""
-    defects = [boost_defect(terms, c, n_bodies) for c in (slow, 2 * slow)]
+    defects = [np.max(np.abs(boost_defect(terms, c, n_bodies))) for c in (slow, 2 * slow)]
     return float(np.log2(defects[0] / defects[1]))
 
 
@@ -133,6 +137,17 @@ def test_boost_notices_one_wrong_coefficient(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(reference, "_third", wrong)
     assert 5.5 < boost_order(bits("1", "2", "3")) < 7.5
+
+
+def odd_order(terms: int) -> float:
+    defects = [np.max(np.abs(boost_defect(terms, c) - boost_defect(terms, c, sense=-1))) for c in (16, 32)]
+    return float(np.log2(defects[0] / defects[1]))
+
+
+@pytest.mark.parametrize(("names", "order"), [(("1", "2.5"), 7), (("1", "2", "2.5", "3", "3.5"), 9)])
+def test_radiation_reaction_by_itself(names: tuple[str, ...], order: int) -> None:
+    """The part that is odd under time reversal: a hundred times sharper on the 3.5PN coefficients."""
+    assert order - 0.15 < odd_order(bits(*names)) < order + 0.15
 
 
 def test_three_bodies_with_cross_terms() -> None:
