@@ -29,6 +29,8 @@ NOT_FINITE = 5
 LANDING = 2.3e-16  # relative distance from the asked time that counts as there: one unit of round-off
 MAX_TRIALS = 60  # of one micro-step; each rejection shortens it at least by half
 
+PASSAGE = 1.5  # a periastron below this multiple of the reach, by its osculating orbit, is looked at
+
 # places in ``statistics``
 STEPS, REJECTED, EVALUATIONS, REBUILDS, MAX_V, MAX_COMPACTNESS, LANDINGS = range(7)
 
@@ -127,6 +129,109 @@ def _gap(p, n, y, pairs, reach2):
     """Return r^2 / reach^2 - 1 of a listed pair."""
     dx, dy, dz = separation(p, n, y[HEAD : HEAD + 3 * n], pairs[2], pairs[3], pairs[4])
     return (dx * dx + dy * dy + dz * dz) / reach2[p] - 1.0
+
+
+@njit(cache=True, error_model="numpy")
+def _radial(p, n, y, pairs):
+    """Return x . v of a listed pair."""
+    x, y_, z = separation(p, n, y[HEAD : HEAD + 3 * n], pairs[2], pairs[3], pairs[4])
+    u, v, w = separation(p, n, y[HEAD + 3 * n : HEAD + 6 * n], pairs[2], pairs[3], pairs[4])
+    return x * u + y_ * v + z * w
+
+
+@njit(cache=True, error_model="numpy")
+def _periastron(p, n, y, pairs, mu):
+    """Return the periastron of the osculating Kepler orbit of a listed pair."""
+    x, y_, z = separation(p, n, y[HEAD : HEAD + 3 * n], pairs[2], pairs[3], pairs[4])
+    u, v, w = separation(p, n, y[HEAD + 3 * n : HEAD + 6 * n], pairs[2], pairs[3], pairs[4])
+    h2 = (y_ * w - z * v) ** 2 + (z * u - x * w) ** 2 + (x * v - y_ * u) ** 2
+    energy = 0.5 * (u * u + v * v + w * w) - mu / math.sqrt(x * x + y_ * y_ + z * z)
+    return h2 / mu / (1.0 + math.sqrt(max(0.0, 1.0 + 2.0 * energy * h2 / (mu * mu))))
+
+
+@njit(cache=True, error_model="numpy")
+def _suspect(p, n, y0, y1, pairs, reach2, mu, direction):
+    """Return whether a listed pair ends a step within reach, or may have been there at a periastron inside the step.
+
+    A step is shorter than an orbit, so that there is one periastron at most. The substeps of a row are no proof: on nearly
+    parabolic orbits a step is so long that they jump over it.
+    """
+    if _gap(p, n, y1, pairs, reach2) <= 0.0:
+        return True
+    if direction * _radial(p, n, y0, pairs) >= 0.0 or direction * _radial(p, n, y1, pairs) <= 0.0:
+        return False
+    closest = min(_periastron(p, n, y0, pairs, mu), _periastron(p, n, y1, pairs, mu))
+    return closest < PASSAGE * math.sqrt(reach2[p])
+
+
+@njit(cache=True, error_model="numpy")
+def _locate(p, fraction, H, target, rows, tolerance, y0h, y0l, yh, scales, factor, method, problem):
+    """Return (z, substeps done): a listed pair comes within reach at z H, where r^2 is below reach^2 by 1e-9; or -1.
+
+    ``fraction`` of H at which a substep saw it, or -1. A periastron inside the step is found by the sign of x . v
+    (regula falsi of the Illinois kind, on z), the entry by bisection before it.
+    """
+    pairs = problem[2]
+    reach2 = problem[3]
+    n = problem[0][2].shape[0]
+    y = method[4]
+    total = 0
+    high = 1.0
+    gap = _gap(p, n, yh, pairs, reach2)
+    if gap > 0.0 and fraction >= 0.0:
+        high = fraction
+        outcome, k, done, relative, ignored, other = extrapolate(
+            H * high, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+        )
+        total += done
+        gap = _gap(p, n, y, pairs, reach2) if outcome == OK else 1.0
+    if gap > 0.0:
+        low = 0.0
+        high = 1.0
+        at_low = _radial(p, n, y0h, pairs)
+        at_high = _radial(p, n, yh, pairs)
+        if at_low * at_high >= 0.0:
+            return -1.0, total
+        for _ in range(80):
+            if high - low < 1e-13 or gap <= 0.0:
+                break
+            middle = (low * at_high - high * at_low) / (at_high - at_low)
+            outcome, k, done, relative, ignored, other = extrapolate(
+                H * middle, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+            )
+            total += done
+            if outcome != OK:
+                return -1.0, total
+            gap = _gap(p, n, y, pairs, reach2)
+            value = _radial(p, n, y, pairs)
+            if value * at_high > 0.0:
+                at_low *= 0.5 if high < 1.0 else 1.0
+                high, at_high = middle, value
+            else:
+                at_high *= 0.5 if low > 0.0 else 1.0
+                low, at_low = middle, value
+            if gap <= 0.0:
+                high = middle
+            elif abs(value) < 1e-7 * math.sqrt(reach2[p] * scales[2] ** 2):
+                break
+        if gap > 0.0:
+            return -1.0, total
+    low = 0.0
+    for _ in range(80):
+        if gap > -1e-9:
+            break
+        middle = 0.5 * (low + high)
+        outcome, k, done, relative, ignored, other = extrapolate(
+            H * middle, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+        )
+        total += done
+        trial = _gap(p, n, y, pairs, reach2) if outcome == OK else 1.0
+        if trial <= 0.0:
+            high = middle
+            gap = trial
+        else:
+            low = middle
+    return high, total
 
 
 @njit(cache=True, error_model="numpy")
@@ -357,45 +462,36 @@ def advance(
                 finish(n, k, y0h, table_h, table_l, change, yh, yl, perturbed)
         steps += 1
         # ---- did something happen on the way? ----------------------------------------------------------------
-        if fraction >= 0.0:
-            high = 1.0
-            gap = _gap(pair, n, yh, pairs, reach2)
-            if gap > 0.0:  # it came close inside the step and left again
-                high = fraction
-                outcome, k, done, relative, fraction, ignored = extrapolate(
-                    H * high, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+        earliest = 2.0
+        event_pair = -1
+        for p in range(reach2.shape[0]):
+            if reach2[p] == 0.0:
+                continue
+            seen_here = fraction if p == pair else -1.0
+            mu = G * (mass[first[p]] + mass[second[p]])
+            if seen_here >= 0.0 or _suspect(p, n, y0h, yh, pairs, reach2, mu, direction):
+                z, done = _locate(
+                    p, seen_here, H, target, rows, tolerance, y0h, y0l, yh, scales, factor, method, problem
                 )
                 evaluations += done
-                if outcome == OK:
-                    gap = _gap(pair, n, y, pairs, reach2)
-            low = 0.0
-            if gap <= 0.0:
-                best_k = -1
-                for _ in range(60):
-                    if best_k >= 0 and gap > -1e-9:
-                        break
-                    middle = 0.5 * (low + high)
-                    outcome, k, done, relative, fraction, ignored = extrapolate(
-                        H * middle, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
-                    )
-                    evaluations += done
-                    trial = _gap(pair, n, y, pairs, reach2) if outcome == OK else 1.0
-                    if trial <= 0.0:
-                        high = middle
-                        gap = trial
-                        best_k = k
-                        finish(n, k, y0h, table_h, table_l, change, yh, yl, perturbed)
-                    else:
-                        low = middle
-                found[0] = order[first[pair]]
-                found[1] = order[second[pair]]
-                u = G * forces(
-                    n, n_pairs, n <= ALL_LISTED, yh[HEAD : HEAD + 3 * n], lo, mass, kind, seen, eps2, pairs, x, r2,
-                    buffers[2], acceleration,
-                )  # fmt: skip
-                kinetic = body_velocities(n, yh[HEAD + 3 * n : HEAD + 6 * n], lo, mass, total, v)
-                status = EVENT
-                break
+                if z >= 0.0 and z < earliest:
+                    earliest = z
+                    event_pair = p
+        if event_pair >= 0:
+            outcome, k, done, relative, fraction, pair = extrapolate(
+                H * earliest, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
+            )
+            evaluations += done
+            finish(n, k, y0h, table_h, table_l, change, yh, yl, perturbed)
+            found[0] = order[first[event_pair]]
+            found[1] = order[second[event_pair]]
+            u = G * forces(
+                n, n_pairs, n <= ALL_LISTED, yh[HEAD : HEAD + 3 * n], lo, mass, kind, seen, eps2, pairs, x, r2,
+                buffers[2], acceleration,
+            )  # fmt: skip
+            kinetic = body_velocities(n, yh[HEAD + 3 * n : HEAD + 6 * n], lo, mass, total, v)
+            status = EVENT
+            break
     statistics[STEPS] += steps
     statistics[EVALUATIONS] += evaluations
     return status, kinetic, u
