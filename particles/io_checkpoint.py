@@ -2,7 +2,8 @@
 
 Layout: magic, version, length of the header; the header (JSON: the tree, with the place of each array); the bytes of the
 arrays; the SHA-256 of all that. A new one is written under a temporary name and flushed to the disk before it takes the
-place of the old one, which is kept as ``<name>.previous``. (Carries become trees in ``askel.integrators.carry``.) Nothing in a file is ever executed.
+place of the old one, which is kept as ``<name>.previous``. (Carries become trees in ``askel.integrators.carry``.)
+Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def write_checkpoint(path: str | Path, tree: Mapping[str, Any]) -> None:
 
 def _write(path: Path, head: list[bytes], arrays: list[NDArray]) -> None:
     digest = hashlib.sha256()
+    bodies: list[Any] = [a.reshape(-1).view(np.uint8) for a in arrays if a.nbytes]
     with path.open("wb") as file:
-        for part in (*head, *(a.reshape(-1).view(np.uint8).data for a in arrays if a.nbytes)):
+        for part in (*head, *bodies):
             digest.update(part)
             file.write(part)
         file.write(digest.digest())

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import FIELDS, Field
-from .io_h5md_units import file_units, unit_string, write_units
+from .io_h5md_units import file_units, mark_unit, write_units
 from .particles import Particles
 from .units import UnitSystem
 
@@ -62,8 +62,7 @@ def make_layout(h5: h5py.File, particles: Particles, author: str) -> None:
     common: dict[str, Any] = {"maxshape": (None,), "chunks": (_MOST_FRAMES,), "fletcher32": True}
     group.create_dataset("step", (0,), np.int64, **common)
     clock = group.create_dataset("time", (0,), np.float64, **common)
-    numbers = file_units(particles.units)
-    clock.attrs["unit"] = unit_string(numbers, FIELDS["time"])
+    mark_unit(clock, file_units(particles.units), FIELDS["time"])
 
 
 def boundary_names(periodic: NDArray[np.bool_] | None) -> list[str]:
@@ -93,16 +92,18 @@ def add_element(
         compression=compression,
         shuffle=compression is not None,
     )
-    unit = unit_string(file_units(units), field)
-    if unit is not None:
-        data.attrs["unit"] = unit
+    mark_unit(data, file_units(units), field)
     for name in ("step", "time"):
         if name not in group:
             group[name] = h5[f"{GROUP}/position/{name}"]  # a hard link
+    return data
+
+
+def declare_field(h5: h5py.File, field: Field) -> None:
+    """Say that the states of the file have a field (edges alone may be there for the sake of other programs)."""
     module = h5[MODULE]
     if field.name not in module.attrs["fields"]:
         module.attrs["fields"] = [*module.attrs["fields"], field.name]
-    return data
 
 
 def write_attributes(group: h5py.Group, values: Mapping[str, Any], written: dict[str, Any]) -> None:

@@ -16,8 +16,23 @@ from .fields import FIELDS, PARTICLE_FIELDS, Field
 from .io_h5md_layout import FORMAT_VERSION, GROUP, MODULE, REPORT, read_attributes
 from .io_h5md_tables import table_length, tables
 from .io_h5md_units import read_units
-from .io_hdf5 import attribute, check_rows, child, dataset, label, number_attribute, open_hdf5, read_values, subgroup
+from .io_hdf5 import (
+    attribute,
+    check_rows,
+    child,
+    dataset,
+    label,
+    number_attribute,
+    open_hdf5,
+    read_values,
+    subgroup,
+    text_attribute,
+)
 from .particles import Particles
+from .units import UNIT_SYSTEMS, VELOCITY
+
+#: Programs that write ASE's velocities unconverted and label them Angstrom/fs (znh5md 0.4.8).
+_VELOCITIES_IN_ASE_UNITS = ("znh5md",)
 
 
 class FrameReader:
@@ -43,14 +58,19 @@ class FrameReader:
         self._position = position
         if position.ndim != 3 or position.shape[2] != 3:
             raise InputError(f"{label(position)} has shape {position.shape}; expected (frames, particles, 3)")
-        self.fields = {"position": position, **self._other_fields()}
+        self.fields = {"position": position, **self._other_fields(module)}
         self._clock = _element(self._group, "position", "time")
         units = read_units(h5, position, self._clock, self.fields.get("mass"))
         self.numbers, self.units = units
+        self.says_units = self.own or self.units.physical
+        self._velocity_units = self.numbers
+        creator = subgroup(h5, "h5md/creator")
+        if creator is not None and text_attribute(creator, "name") in _VELOCITIES_IN_ASE_UNITS:
+            self._velocity_units = UNIT_SYSTEMS["ase"]
         self.periodic = self._boundary(module)
         self.length = self._valid_length()
 
-    def _other_fields(self) -> dict[str, h5py.Dataset]:
+    def _other_fields(self, module: h5py.Group | None) -> dict[str, h5py.Dataset]:
         found = {}
         for field in PARTICLE_FIELDS:
             data = _element(self._group, field.element) if field.name != "position" else None
@@ -59,7 +79,7 @@ class FrameReader:
                 found[field.name] = data
         box = subgroup(self._group, "box")
         edges = _element(box, "edges") if box is not None else None
-        if edges is not None:
+        if edges is not None and (module is None or "cell" in np.asarray(attribute(module, "fields"))):
             found["cell"] = edges
         return found
 
@@ -89,7 +109,8 @@ class FrameReader:
         if self._clock.shape:
             return np.asarray(read_values(self._clock, slice(0, self.length)), dtype=float) * factor
         start = number_attribute(self._clock, "offset") or 0.0
-        return (start + float(read_values(self._clock)) * np.arange(self.length)) * factor
+        step = float(read_values(self._clock))
+        return np.asarray((start + step * np.arange(self.length)) * factor, dtype=float)
 
     def _time(self, frame: int) -> float:
         if self._clock is not None and self._clock.shape:
@@ -104,16 +125,21 @@ class FrameReader:
                 values[name] = read_values(data, frame, count=data.size // max(len(data), 1))
             else:
                 values[name] = read_values(data)
+            values[name] = values[name].astype(FIELDS[name].dtype, copy=False)
         present = values["identity"] >= 0 if "identity" in values else np.isfinite(values["position"]).any(axis=1)
         for name in values:
             if FIELDS[name].scope == "particle" and not present.all():
                 values[name] = values[name][present]
         self._complete(values, int(present.sum()))
+        if self._velocity_units != self.numbers:
+            values["velocity"] = values["velocity"] * self._velocity_units.conversion(self.numbers, VELOCITY)
         time = self._time(frame) if self.own or self._clock is not None else float(frame)
         return Particles(time=time, units=self.numbers, periodic=self.periodic, **values).in_units(self.units)
 
     def _complete(self, values: dict[str, Any], n: int) -> None:
         """Fill in what files of other programs leave out."""
+        if not self.own and "cell" in values and not values["cell"].any():
+            del values["cell"]
         if "identity" in values and len(np.unique(values["identity"])) != n:
             del values["identity"]
         values.setdefault("velocity", np.zeros((n, 3)))
@@ -158,6 +184,7 @@ class Trajectory:
             self.close()
             raise
         self.units = self._frames.units
+        self.says_units = self._frames.says_units
         self.own = self._frames.own
 
     def __len__(self) -> int:
@@ -216,6 +243,10 @@ class Trajectory:
     def table_lengths(self) -> dict[str, int]:
         """Return table -> number of complete rows."""
         return {name: table_length(group) for name, group in tables(self._h5).items()}
+
+    def lengths(self) -> dict[str, int]:
+        """Return the number of valid frames and of rows by name, as ``TrajectoryWriter.lengths`` does."""
+        return {"particles/trajectory": len(self), **self.table_lengths()}
 
     def refuse_foreign(self) -> None:
         """Raise InputError unless Askel wrote the file."""

@@ -2,9 +2,12 @@
 
 | units of the state | numbers in the file | unit strings |
 |---|---|---|
-| ``ase`` | Angstrom, fs, Angstrom/fs, amu (MDAnalysis and others take the file as it is) | ``Angstrom``, ``fs`` |
-| physical | the state's own | symbols such as ``kpc``, else ``1.5e+11 m`` |
-| ``nbody`` without scales | the state's own | ``nbody`` (no reader can convert it) |
+| ``ase`` | Angstrom, fs, Angstrom/fs, amu (MDAnalysis and others take the file as it is) | ``unit``: ``Angstrom``, ``fs`` |
+| physical | the state's own | ``askel_unit``: symbols such as ``kpc``, else ``1.5e+11 m`` |
+| ``nbody`` without scales | the state's own | ``askel_unit``: ``nbody`` |
+
+MDAnalysis refuses a ``unit`` it does not know even when told not to convert; without one it opens the file with
+``MDAnalysis.Universe.empty(n, trajectory=True).load_new(file, convert_units=False)``.
 """
 
 from __future__ import annotations
@@ -30,6 +33,13 @@ _MODULE = "h5md/modules/askel"
 def file_units(units: UnitSystem) -> UnitSystem:
     """Return the units of the numbers in a file that holds states in ``units``."""
     return ASE_IN_FILES if units == UNIT_SYSTEMS["ase"] else units
+
+
+def mark_unit(data: h5py.Dataset, units: UnitSystem, field: Field) -> None:
+    """Write the unit attribute of a data set that holds a field in the file's units."""
+    text = unit_string(units, field)
+    if text is not None:
+        data.attrs["unit" if units == ASE_IN_FILES else "askel_unit"] = text
 
 
 def unit_string(units: UnitSystem, field: Field) -> str | None:
@@ -94,11 +104,12 @@ def read_units(file: h5py.File, position: Any, time: Any, mass: Any) -> tuple[Un
     """
     module = subgroup(file, _MODULE)
     if module is not None and text_attribute(module, "units"):
-        return _own_units(module)
+        return read_own_units(module)
     return _foreign_units(position, time, mass)
 
 
-def _own_units(module: h5py.Group) -> tuple[UnitSystem, UnitSystem]:
+def read_own_units(module: h5py.Group) -> tuple[UnitSystem, UnitSystem]:
+    """Return (units of the numbers, units of the state to make) from what ``write_units`` wrote."""
     name = text_attribute(module, "units")
     scales = [number_attribute(module, f"unit_{n}") for n in ("length_in_m", "mass_in_kg", "time_in_s")]
     if all(s is None for s in scales):

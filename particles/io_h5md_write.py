@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .errors import AskelError, InputError
 from .fields import FIELDS, PARTICLE_FIELDS, Field
-from .io_h5md_layout import GROUP, REPORT, add_element, boundary_names, make_layout, write_attributes
+from .io_h5md_layout import GROUP, REPORT, add_element, boundary_names, declare_field, make_layout, write_attributes
 from .io_h5md_tables import Row, check_table_name, open_table, table_length, tables, write_rows
 from .io_h5md_units import file_units, read_units
 from .io_hdf5 import dataset, extend, reason
@@ -104,6 +104,8 @@ class TrajectoryWriter:
             writer._row_identity = np.full(room, -1, np.int64)
             for field in particles.present():
                 writer._add_element(field)
+            if particles.species is not None and particles.cell is None:
+                writer._add_element(FIELDS["cell"], declare=False)  # ZnH5MD asks for edges, even for a molecule
             writer.set_report(metadata or {})
         return writer
 
@@ -211,12 +213,14 @@ class TrajectoryWriter:
     def _factor(self, field: Field) -> float:
         return self._units.conversion(file_units(self._units), field.dimension)
 
-    def _add_element(self, field: Field) -> None:
+    def _add_element(self, field: Field, *, declare: bool = True) -> None:
         if field.name in ("time", "periodic"):
             return
         self._elements[field.name] = add_element(
             self._h5, field, self._frames, len(self._row_identity), self._units, self._compression
         )
+        if declare:
+            declare_field(self._h5, field)
 
     def _check_box(self, state: Particles) -> None:
         found = boundary_names(state.periodic)
@@ -382,7 +386,7 @@ def _identities_by_row(data: h5py.Dataset) -> NDArray[np.int64]:
 
 
 def _refuse_shorter(path: str | Path, old: Any, lengths: Mapping[str, int]) -> None:
-    present = {_FRAMES: len(old), **{name: len_ for name, len_ in old.table_lengths().items()}}
+    present = old.lengths()
     for name, expected in lengths.items():
         if present.get(name, 0) < expected:
             raise InputError(

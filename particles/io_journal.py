@@ -67,9 +67,17 @@ def replay(path: Path) -> bool:
 
 
 def _apply(file: Any, pages: dict[int, bytes], size: int) -> None:
-    for number in sorted(pages, reverse=True):  # page 0, which names the end of the file, comes last
-        file.seek(number * PAGE)
-        _write_all(file, pages[number])
+    """Write pages, neighbours together (the less a program without the journal can see of it, the better)."""
+    runs: list[tuple[int, list[bytes]]] = []
+    for number in sorted(pages):
+        if runs and runs[-1][0] + len(runs[-1][1]) == number:
+            runs[-1][1].append(pages[number])
+        else:
+            runs.append((number, [pages[number]]))
+    joined = [(number * PAGE, b"".join(parts)) for number, parts in runs]
+    for start, data in reversed(joined):  # page 0, which names the end of the file, comes last
+        file.seek(start)
+        _write_all(file, data)
     file.truncate(size)
 
 
@@ -284,7 +292,7 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
-        for number, frame in came:
-            handler = before[signal.Signals(number)]
+        for late, frame in came:
+            handler = before[signal.Signals(late)]
             assert callable(handler)
-            handler(number, frame)
+            handler(late, frame)

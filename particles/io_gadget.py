@@ -1,0 +1,240 @@
+"""GADGET-style HDF5 snapshots, in and out, as pynbody and yt read them without arguments.
+
+Written in kpc, 1e10 Msun, km/s, because yt assumes these. Stars are PartType4, black holes PartType5, dark matter
+PartType1, gas PartType0; anything else goes with the stars, and its kind into the data set ``AskelKind``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .fields import FIELDS, KINDS, Field
+from .io_h5md_units import read_own_units, write_units
+from .io_hdf5 import (
+    SIGNATURE,
+    attribute,
+    check_rows,
+    dataset,
+    label,
+    number_attribute,
+    open_hdf5,
+    read_values,
+    subgroup,
+)
+from .io_text import check_frame
+from .particles import Particles, join
+from .units import UNITS, UnitSystem
+
+MANY_FRAMES = False
+_KPC, _MSUN, _GYR = UNITS["kpc"][0], UNITS["Msun"][0], UNITS["Gyr"][0]
+
+#: What is written, and what files that do not say their units are taken to be in.
+GADGET_UNITS = UnitSystem("gadget", _KPC, 1e10 * _MSUN, _KPC / 1e3)
+
+#: kind -> particle type; the others are type 4.
+_TYPE_OF_KIND = {KINDS["gas"]: 0, KINDS["dark-matter"]: 1, KINDS["star"]: 4, KINDS["black-hole"]: 5}
+_KIND_OF_TYPE = {0: KINDS["gas"], 1: KINDS["dark-matter"], 2: KINDS["star"], 3: KINDS["star"], 4: KINDS["star"], 5: 1}
+_TYPES = 6
+
+#: (data set, field, powers of the scale factor and of h: what pynbody wants beside the numbers)
+_DATASETS: tuple[tuple[str, str], ...] = (
+    ("Coordinates", "position"),
+    ("Velocities", "velocity"),
+    ("Masses", "mass"),
+    ("ParticleIDs", "identity"),
+    ("Spin", "spin"),
+    ("BodyRadius", "radius"),
+    ("Softening", "softening"),
+    ("AtomicNumber", "species"),
+    ("AskelKind", "kind"),
+)
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Return whether it is HDF5 with a GADGET header."""
+    if not head.startswith(SIGNATURE):
+        return False
+    with open_hdf5(path) as h5:
+        return subgroup(h5, "Header") is not None and any(subgroup(h5, f"PartType{k}") for k in range(_TYPES))
+
+
+def write_states(path: Path, frames: Iterable[Particles]) -> int:
+    """Write one state; return 1.
+
+    Raises
+    ------
+    InputError : N-body units without a physical scale
+
+    """
+    (state,) = frames
+    refuse_scale_free(state)
+    with h5py.File(path, "w") as h5:
+        write_view(h5, state)
+    return 1
+
+
+def refuse_scale_free(state: Particles) -> None:
+    """Raise InputError when the units have no physical scale: GADGET readers would take the numbers for kpc and Msun."""
+    if not state.units.physical:
+        raise InputError(
+            "these N-body units have no physical scale, which GADGET files need; "
+            'name one in [units] (length = "1 pc", mass = "1e6 Msun"), or write CSV'
+        )
+
+
+def write_view(h5: h5py.File, state: Particles) -> None:
+    """Write a GADGET snapshot of a state into an open file, replacing one that is there."""
+    refuse_scale_free(state)
+    for name in ("Header", "Parameters", *(f"PartType{k}" for k in range(_TYPES))):
+        if name in h5:
+            del h5[name]
+    snapshot = state.in_units(GADGET_UNITS)
+    types = _types(snapshot)
+    counts = np.bincount(types, minlength=_TYPES)
+    _write_header(h5, snapshot, counts, state.units)
+    for k in np.flatnonzero(counts):
+        group = h5.create_group(f"PartType{k}")
+        picked = snapshot.select(types == k)
+        for name, field_name in _DATASETS:
+            value = getattr(picked, field_name)
+            if value is not None:
+                _write_dataset(group, name, FIELDS[field_name], value)
+
+
+def _types(state: Particles) -> NDArray[np.int64]:
+    if state.kind is None:
+        return np.full(state.n, 4)
+    return np.array([_TYPE_OF_KIND.get(int(k), 4) for k in state.kind], dtype=np.int64)
+
+
+def _write_header(h5: h5py.File, state: Particles, counts: NDArray, original: UnitSystem) -> None:
+    extent = float(np.abs(state.position).max(initial=0.0)) * 2.0
+    age = state.time * GADGET_UNITS.factor((0, 0, 1)) / _GYR
+    header = h5.create_group("Header")
+    header.attrs.update({
+        "NumPart_ThisFile": counts.astype(np.uint32), "NumPart_Total": counts.astype(np.uint32),
+        "NumPart_Total_HighWord": np.zeros(_TYPES, np.uint32), "MassTable": np.zeros(_TYPES),
+        "Time": state.time, "Time_GYR": age, "Redshift": 0.0, "BoxSize": np.nextafter(extent, np.inf) or 1.0,
+        "NumFilesPerSnapshot": 1, "Omega0": 0.0, "OmegaLambda": 0.0, "HubbleParam": 1.0,
+        **{f"Flag_{name}": 0 for name in ("Sfr", "Cooling", "StellarAge", "Metals", "Feedback", "DoublePrecision")},
+    })  # fmt: skip
+    header.attrs["Flag_DoublePrecision"] = 1
+    parameters = h5.create_group("Parameters")
+    parameters.attrs.update({
+        "UnitLength_in_cm": _KPC * 1e2, "UnitMass_in_g": 1e10 * _MSUN * 1e3, "UnitVelocity_in_cm_per_s": 1e5,
+        "HubbleParam": 1.0, "Time_GYR": age, "ComovingIntegrationOn": 0,
+    })  # fmt: skip
+    write_units(parameters.create_group("askel"), original)
+
+
+def _write_dataset(group: h5py.Group, name: str, field: Field, value: NDArray) -> None:
+    data = group.create_dataset(name, data=value.astype(np.uint64) if name == "ParticleIDs" else value, fletcher32=True)
+    length, mass, time = field.dimension
+    cgs = (_KPC * 1e2) ** length * (1e10 * _MSUN * 1e3) ** mass * (_KPC / 1e3) ** time
+    data.attrs.update(
+        {
+            "a_scaling": 0.0,
+            "h_scaling": 0.0,
+            "length_scaling": float(length + time),
+            "mass_scaling": float(mass),
+            "velocity_scaling": float(-time),
+            "to_cgs": cgs,
+        }
+    )
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def states(path: Path, frame: int | None, units: UnitSystem | None) -> Iterator[Particles]:
+    """Yield the state of a snapshot, in the units it was written from (other programs' files: in theirs).
+
+    Raises
+    ------
+    InputError : not a snapshot, one of several files, cosmological, damaged
+
+    """
+    check_frame(path, frame, 1)
+    with open_hdf5(path) as h5:
+        header = subgroup(h5, "Header")
+        if header is None:
+            raise InputError(f"{path} is HDF5 but neither H5MD nor GADGET (it has no Header)")
+        _refuse_cosmology(path, header)
+        numbers, wanted = _units(h5, header)
+        time = number_attribute(header, "Time") or 0.0
+        parts = [_part(h5, header, k, numbers, time) for k in range(_TYPES) if f"PartType{k}" in h5]
+    found = [p for p in parts if p is not None]
+    if not found:
+        raise InputError(f"{path} holds no particles")
+    yield _in_order(join(found)).in_units(wanted)
+
+
+def _in_order(state: Particles) -> Particles:
+    return state.select(np.argsort(state.identity, kind="stable"))
+
+
+def _refuse_cosmology(path: Path, header: h5py.Group) -> None:
+    if (number_attribute(header, "NumFilesPerSnapshot") or 1) > 1:
+        raise InputError(f"{path} is one of several files of a snapshot; merge them first")
+    h, z = number_attribute(header, "HubbleParam") or 1.0, number_attribute(header, "Redshift") or 0.0
+    if h != 1.0 or z != 0.0:
+        raise InputError(f"{path} is cosmological (h = {h:g}, z = {z:g}); convert it to physical units first")
+
+
+def _units(h5: h5py.File, header: h5py.Group) -> tuple[UnitSystem, UnitSystem]:
+    parameters = subgroup(h5, "Parameters")
+    for group in (parameters, header, subgroup(h5, "Units")):
+        if group is None:
+            continue
+        sizes = [number_attribute(group, n) for n in ("UnitLength_in_cm", "UnitMass_in_g", "UnitVelocity_in_cm_per_s")]
+        if sizes[0] and sizes[1] and sizes[2]:
+            length, mass = sizes[0] * 1e-2, sizes[1] * 1e-3
+            numbers = UnitSystem("gadget", length, mass, length / (sizes[2] * 1e-2))
+            own = subgroup(group, "askel")
+            return (GADGET_UNITS, read_own_units(own)[1]) if own is not None else (numbers, numbers)
+    return GADGET_UNITS, GADGET_UNITS
+
+
+def _part(h5: h5py.File, header: h5py.Group, k: int, units: UnitSystem, time: float) -> Particles | None:
+    group = subgroup(h5, f"PartType{k}")
+    positions = dataset(group, "Coordinates") if group is not None else None
+    if group is None or positions is None:
+        return None
+    n = check_rows(positions)
+    values: dict[str, Any] = {}
+    for name, field_name in _DATASETS:
+        data, field = dataset(group, name), FIELDS[field_name]
+        if data is not None:
+            if data.shape != (n, *field.shape):
+                raise InputError(f"{label(data)} has shape {data.shape}; expected {(n, *field.shape)}")
+            values[field_name] = read_values(data).astype(field.dtype)
+    if "mass" not in values:
+        table = np.asarray(attribute(header, "MassTable"))
+        if table.shape != (_TYPES,) or not table[k] > 0.0:
+            raise InputError(f"{label(group)} has no Masses, and MassTable has none for it")
+        values["mass"] = np.full(n, float(table[k]))
+    if "identity" not in values:
+        raise InputError(f"{label(group)} has no ParticleIDs")
+    values.setdefault("velocity", np.zeros((n, 3)))
+    values.setdefault("kind", np.full(n, _KIND_OF_TYPE[k], np.int8))
+    return Particles(time=time, units=units, **values)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what a snapshot holds."""
+    (state,) = states(path, None, None)
+    kinds = {name: int((state.kind == code).sum()) for name, code in KINDS.items() if state.kind is not None}
+    return {
+        "frames": 1,
+        "particles": state.n,
+        "kinds": {name: count for name, count in kinds.items() if count},
+        "time": {"first": state.time, "last": state.time},
+        "units": state.units.name,
+    }
