@@ -240,7 +240,9 @@ def lands_exactly(make: Make, particles: Particles, dt: float) -> bool:
     return True
 
 
-def restart_is_bit_equal(make: Callable[[], Simulation], first: float, second: float) -> bool:
+def restart_is_bit_equal(
+    make: Callable[[], Simulation], first: float, second: float, *, through: Callable[[dict], dict] = dict
+) -> bool:
     """Return whether running to ``first`` and on to ``second`` equals the same with a checkpoint and a new object between.
 
     Particles, time, carry and energy account are compared to the last bit.
@@ -249,13 +251,14 @@ def restart_is_bit_equal(make: Callable[[], Simulation], first: float, second: f
     ----------
     make : returns a new simulation, every time the same
     first, second : float, times to run to
+    through : what the checkpoint's tree goes through, such as writing to a file and reading
 
     """
     unbroken = make()
     unbroken.run(first)
     broken = make()
     broken.run(first)
-    tree = broken.state_dict()
+    tree = through(broken.state_dict())
     resumed = make()
     resumed.load_state_dict(tree)
     unbroken.run(second)

@@ -177,7 +177,7 @@ class GaussRadau:
         self, particles: Particles, carry: GaussRadauCarry, remaining: float, counts: dict[str, float]
     ) -> tuple[float, Outcome]:
         """Do one accepted micro-step of at most ``remaining``; return its size and how it went."""
-        stage = _Stage(self.interaction, particles, counts)
+        stage = _Stage(self.interaction, particles, carry, counts)
         wanted = carry.dt if carry.dt * remaining > 0.0 else first_step(particles, stage.a0, remaining)
         while True:
             dt = math.copysign(min(abs(wanted), abs(remaining)), remaining)
@@ -231,9 +231,12 @@ def _squared_time(y: FloatArray, first: FloatArray, second: FloatArray) -> Float
 class _Stage:
     """The inside of one micro-step: start values, and the iteration for the polynomial."""
 
-    def __init__(self, interaction: Interaction, particles: Particles, counts: dict[str, float]) -> None:
+    def __init__(
+        self, interaction: Interaction, particles: Particles, carry: GaussRadauCarry, counts: dict[str, float]
+    ) -> None:
         self._interaction, self._particles, self._counts = interaction, particles, counts
         self._out = Evaluation(particles.n)
+        self._carry = carry  # nodes count from the unrounded start: without, energy errors are several times larger
         self._x0, self._v0 = particles.position.copy(), particles.velocity.copy()
         self._needs_velocity = interaction.velocity_dependent
         self.a0 = self._evaluate().copy()
@@ -249,21 +252,25 @@ class _Stage:
 
     def _move(self, node: int, polynomial: FloatArray, dt: float) -> None:
         """Put the particles where the polynomial has them at a node."""
-        table = tables()
-        shift = np.tensordot(table.position[node], polynomial, axes=1)
-        np.add(self._x0, dt * (NODES[node] * self._v0 + dt * shift), out=self._particles.position)
+        table, flat = tables(), polynomial.reshape(_STAGES + 1, -1)
+        shift = (table.position[node] @ flat).reshape(
+            self._x0.shape
+        )  # dt last: rounded into the table it would be a bias
+        np.add(
+            self._x0,
+            self._carry.position_error + dt * (NODES[node] * self._v0 + dt * shift),
+            out=self._particles.position,
+        )
         if self._needs_velocity:
-            np.add(
-                self._v0,
-                dt * np.tensordot(table.velocity[node], polynomial, axes=1),
-                out=self._particles.velocity,
-            )
+            gain = (table.velocity[node] @ flat).reshape(self._v0.shape)
+            np.add(self._v0, dt * gain, out=self._particles.velocity)
 
     def solve(self, predicted: FloatArray, dt: float) -> tuple[FloatArray, bool]:
         """Return b (7, n, 3), and whether the iteration came down to rounding or stopped improving."""
         table = tables()
         polynomial = np.concatenate((self.a0[None], predicted))
         g = np.tensordot(table.power_to_newton, predicted, axes=1)
+        columns = [table.newton_to_power[: k + 1, k, None, None] for k in range(_STAGES)]
         last = math.inf
         for iteration in range(_MOST_ITERATIONS):
             before = polynomial[-1].copy()
@@ -274,7 +281,7 @@ class _Stage:
                     new = (new - g[lower - 1]) / (NODES[node] - NODES[lower])
                 change = new - g[node - 1]
                 g[node - 1] = new
-                polynomial[1 : node + 1] += table.newton_to_power[:node, node - 1, None, None] * change
+                polynomial[1 : node + 1] += columns[node - 1] * change
             self._counts["iterations"] += 1
             size = float(np.max(np.abs(self.a0 + polynomial[1:].sum(axis=0)), initial=0.0))
             error = float(np.max(np.abs(polynomial[-1] - before), initial=0.0)) / (size or 1.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from askel.integrators import PROPAGATORS, Fixed, Simulation, Whole, conformance
 from askel.integrators.conformance import ReferenceGravity, kepler, three_bodies
+from askel.particles.io_checkpoint import read_checkpoint, write_checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,8 +75,12 @@ def test_lands_exactly(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_restart_is_bit_equal(kind):
-    assert conformance.restart_is_bit_equal(lambda: simulation(kind), 20 * DT, 40 * DT)
+def test_restart_is_bit_equal(kind, tmp_path):
+    def through(tree):
+        write_checkpoint(tmp_path / "checkpoint", tree)
+        return read_checkpoint(tmp_path / "checkpoint")
+
+    assert conformance.restart_is_bit_equal(lambda: simulation(kind), 20 * DT, 40 * DT, through=through)
 
 
 @pytest.mark.parametrize("kind", KINDS)
