@@ -287,7 +287,8 @@ def find_binaries(
         raise InputError(
             f"find_binaries needs masses (n,) >= 0 and two (n, 3); got {m.shape}, {x.shape}, {v.shape}"
         )
-    members = [(name,) for name in (range(n) if identity is None else (int(name) for name in identity))]
+    names = range(n) if identity is None else identity
+    members: list[tuple[int, ...]] = [(int(name),) for name in names]
     level, apastron = np.zeros(n, dtype=np.int64), np.zeros(n)
     axis = np.full((n, n), np.inf)  # upper triangle: semi-major axis of every pair still to be looked at
     for i in range(n - 1):

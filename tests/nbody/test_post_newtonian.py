@@ -16,9 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Flow = Callable[[float, Array], Array]
 
 
-def accelerations(
-    names: tuple[str, ...], mass: Array, x: Array, v: Array, c: float, *, newton: bool = True
-) -> Array:  # fmt: skip
+def accelerations(names: tuple[str, ...], mass: Array, x: Array, v: Array, c: float, *, newton: bool = True) -> Array:
     """Newtonian and post-Newtonian accelerations of two bodies, G = 1, by the numba kernel."""
     separation = x[:, None] - x[None]
     out = np.zeros((2, 2, 3))
@@ -38,9 +36,6 @@ def flow(names: tuple[str, ...], mass: Array, c: float) -> Flow:
         return np.concatenate([y[6:], accelerations(names, mass, x, v, c).ravel()])
 
     return rate
-
-
-# ---------------------------------------------------------------------------------------------------- test body
 
 
 def schwarzschild(x: Array, v: Array, c: float) -> Array:
@@ -83,9 +78,6 @@ def test_massive_body_does_not_feel_a_test_body() -> None:
     x, v = np.array([[1.0, 0.3, 0.2], [0, 0, 0]]), np.array([[0.1, 0.5, 0.2], [0, 0, 0]])
     names = tuple(name for name in TERMS if not needs_spin(parse_terms([name])))
     assert np.all(accelerations(names, np.array([0.0, 1.0]), x, v, 5.0)[1] == 0)
-
-
-# ---------------------------------------------------------------------------------------------------- whole orbits
 
 
 def start(mass: Array, names: tuple[str, ...], c: float, speed: float = 0.75) -> Array:
@@ -185,9 +177,6 @@ def test_energy_and_angular_momentum_along_an_orbit(order: int) -> None:
     assert np.all(orders > 2 * order + 1.6) and np.all(orders < 2 * order + 2.4)
 
 
-# ---------------------------------------------------------------------------------------------------- radiation
-
-
 def test_circular_decay_takes_peters_time() -> None:
     """2.5PN alone from 50 to 48 G m/c^2: equal to Peters up to what starts off circular."""
     mass = np.array([0.5, 0.5])
@@ -234,70 +223,77 @@ def test_circular_flux_with_its_first_correction(heavy: float) -> None:
     assert 3 < errors[0] / errors[1] < 5
 
 
-def test_energy_balance_at_every_instant_of_an_eccentric_orbit() -> None:
-    """Equal masses: dE/dt + flux is a total derivative at 2.5PN and 3.5PN (Iyer & Will 1995, gr-qc/9501018).
+def schott(u: Array, w: Array, degree: int) -> Array:
+    """The polynomials rdot/r^2 times v^(2 i) rdot^(2 j) r^-k with i + j + k = degree."""
+    r = np.sqrt(u @ u)
+    radial, speed2 = u @ w / r, w @ w
+    powers = [(i, j, degree - i - j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+    return np.array([radial / r**2 * speed2**i * radial ** (2 * j) / r**k for i, j, k in powers])
 
-    The energy by which the bound and the radiated energy differ is a polynomial (rdot/r^2 times powers of v^2, rdot^2
-    and 1/r). Its 3 + 6 coefficients are fitted to 40 states; the fit is exact only if both orders are right.
+
+def schott_rate(u: Array, w: Array, degree: int, moved: Array, a: Array) -> Array:
+    return np.imag(schott(u + 1e-30j * moved, w + 1e-30j * a, degree)) / 1e-30
+
+
+def slope(f: Callable[[Array], float], v: Array, along: Array) -> float:
+    """Directional derivative of a polynomial of degree up to 6."""
+    h = 0.05
+    stencil = ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))
+    return sum(weight * (f(v + k * h * along) - f(v - k * h * along)) / h for k, weight in stencil)
+
+
+def radiated(nu: float, u: Array, w: Array) -> tuple[float, float]:
+    """Energy flux per reduced mass at 2.5PN and 3.5PN, total mass 1: Blanchet & Schafer 1989, Kidder 1995 (3.25)."""
+    r, speed2 = math.sqrt(u @ u), float(w @ w)
+    rdot2, k = float(u @ w / r) ** 2, 1 / r
+    scale = 8 / 15 * nu / r**4
+    return scale * (12 * speed2 - 11 * rdot2), scale / 28 * (
+        (785 - 852 * nu) * speed2**2 - 2 * (1487 - 1392 * nu) * speed2 * rdot2 + 3 * (687 - 620 * nu) * rdot2**2
+        - 160 * (17 - nu) * k * speed2 + 8 * (367 - 15 * nu) * k * rdot2 + 16 * (1 - 4 * nu) * k**2
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("heavy", [0.5, 0.8, 0.35])
+def test_energy_balance_at_every_instant_of_an_eccentric_orbit(heavy: float) -> None:
+    """dE/dt + flux is a total derivative at 2.5PN and 3.5PN (Iyer & Will 1995, gr-qc/9501018).
+
+    The energy by which the bound and the radiated energy differ is a polynomial; its 3 + 6 coefficients are fitted to
+    40 states in the frame of the centre of mass (1PN): the fit is exact only if both orders are right.
     """
     rng = np.random.default_rng(2)
-    mass = np.array([0.5, 0.5])
-    nu = 0.25
-
-    def schott(u: Array, w: Array, degree: int) -> Array:
-        r = np.sqrt(u @ u)
-        radial, speed2 = u @ w / r, w @ w
-        powers = [(i, j, degree - i - j) for i in range(degree + 1) for j in range(degree + 1 - i)]
-        return np.array([radial / r**2 * speed2**i * radial ** (2 * j) / r**k for i, j, k in powers])
-
-    def along(f: Callable[[Array, Array], Array], u: Array, w: Array, moved: Array, a: Array) -> Array:
-        return np.asarray(np.imag(f(u + 1e-30j * moved, w + 1e-30j * a)) / 1e-30)
-
-    rows, right = [], []
+    mass = np.array([heavy, 1 - heavy])
+    nu = float(mass.prod())
+    rows, target = [], []
     for _ in range(40):
         u, w = rng.normal(size=3), rng.normal(size=3)
-        x, v = np.array([u / 2, -u / 2]), np.array([w / 2, -w / 2])
+        share = np.array([[mass[1]], [-mass[0]]])
+        x, v = share * u, share * w
 
-        def relative(*names: str, x: Array = x, v: Array = v) -> Array:
-            a = accelerations(names, mass, x, v, 1.0, newton=not names)
-            return np.asarray(a[0] - a[1])
+        def energy(q: Array, x: Array = x) -> float:
+            """1PN energy beyond Newton's."""
+            return integrals(1, mass, x, q, G=1.0, c=1.0).energy - integrals(0, mass, x, q, G=1.0, c=1.0).energy
 
-        newton, first, low, high = relative(), relative("1"), relative("2.5"), relative("3.5")
-        r, speed2 = math.sqrt(u @ u), w @ w
-        rdot2, k = (u @ w / r) ** 2, 1 / r
-        scale = 8 / 15 * nu / r**4
-        flux_low = scale * (12 * speed2 - 11 * rdot2)
-        flux_high = scale / 28 * (
-            (785 - 852 * nu) * speed2**2 - 2 * (1487 - 1392 * nu) * speed2 * rdot2 + 3 * (687 - 620 * nu) * rdot2**2
-            - 160 * (17 - nu) * k * speed2 + 8 * (367 - 15 * nu) * k * rdot2 + 16 * (1 - 4 * nu) * k**2
-        )  # fmt: skip
+        def power(q: Array, x: Array = x) -> float:
+            """Newtonian energy lost to 2.5PN."""
+            return float(np.sum(mass[:, None] * q * accelerations(("2.5",), mass, x, q, 1.0, newton=False)))
 
-        def energy(q: Array, p: Array) -> Any:
-            """1PN energy per reduced mass beyond Newton's."""
-            d = np.sqrt(q @ q)
-            s2, n2 = p @ p, (q @ p / d) ** 2
-            return 3 / 8 * (1 - 3 * nu) * s2**2 + ((3 + nu) * s2 + nu * n2) / (2 * d) + 1 / (2 * d**2)
-
-        zero = 0 * u
-        rows.append([*along(lambda q, p: schott(q, p, 1), u, w, w, newton), *np.zeros(6)])
-        right.append(-(w @ low) - flux_low)
-        rows.append(
-            [
-                *along(lambda q, p: schott(q, p, 1), u, w, zero, first),
-                *along(lambda q, p: schott(q, p, 2), u, w, w, newton),
-            ]
-        )
-        right.append(-(w @ high) - along(energy, u, w, zero, low) - flux_high)
-    matrix, target = np.array(rows), np.array(right)
+        shift = -np.ones((2, 1)) * integrals(1, mass, x, v, G=1.0, c=1.0).momentum  # to total momentum zero at 1PN
+        pull, first = (accelerations(names, mass, x, v, 1.0, newton=not names) for names in ((), ("1",)))
+        low, high = (accelerations((name,), mass, x, v, 1.0, newton=False) for name in ("2.5", "3.5"))
+        flux_low, flux_high = radiated(nu, u, w)
+        newton, zero = pull[0] - pull[1], 0 * u
+        rows.append([*schott_rate(u, w, 1, w, newton), *np.zeros(6)])
+        target.append(-power(v) / nu - flux_low)
+        rows.append([*schott_rate(u, w, 1, zero, first[0] - first[1]), *schott_rate(u, w, 2, w, newton)])
+        lost = float(np.sum(mass[:, None] * v * high)) + slope(energy, v, low) + slope(power, v, shift)
+        target.append(-lost / nu - flux_high)
+    matrix, right = np.array(rows), np.array(target)
     weight = 1 / np.linalg.norm(matrix, axis=1)
-    solution, _, rank, _ = np.linalg.lstsq(matrix * weight[:, None], target * weight)
-    misfit = np.max(np.abs(matrix @ solution - target) * weight)
+    solution, _, rank, _ = np.linalg.lstsq(matrix * weight[:, None], right * weight)
+    misfit = np.max(np.abs(matrix @ solution - right) * weight)
     assert rank == 9
-    assert 1e-18 < misfit < 1e-12
-    assert np.max(np.abs(target * weight)) > 1e-2
-
-
-# ---------------------------------------------------------------------------------------------------- spins
+    assert 1e-18 < misfit < 1e-10
+    assert np.max(np.abs(right * weight)) > 1e-2
 
 
 def spin_kernel(names: tuple[str, ...], mass: Array, x: Array, v: Array, s: Array, c: float) -> tuple[Array, Array]:
@@ -359,9 +355,6 @@ def test_spin_lengths_are_constant_and_the_total_is_conserved() -> None:
     # with S ~ 1/c: energy at spin squared, angular momentum at the next order linear in the spin
     assert 5.5 < orders[0] < 6.5
     assert 4.5 < orders[1] < 5.5
-
-
-# ---------------------------------------------------------------------------------------------------- names, validity
 
 
 def test_names_and_bits() -> None:
