@@ -5,8 +5,8 @@ from .controllers import Controller, ErrorPerStep, Fixed, Whole
 from .energy import EnergyLedger
 from .events import RecordOnly, Resolution, Resolver, Row
 from .interaction import Evaluation, Interaction, SumInteraction, require
-from .loop import RunReport, Simulation
-from .observers import Checkpoints, EnergySeries, Observer, Progress, Records, Schedule, Snapshots, Writer
+from .loop import Simulation
+from .observers import Checkpoints, EnergySeries, Observer, Progress, Records, Snapshots, Writer
 from .propagator import (
     PROPAGATORS,
     Capabilities,
@@ -19,6 +19,8 @@ from .propagator import (
     propagator_entry,
     register_propagator,
 )
+from .report import RunReport
+from .schedule import Schedule
 
 _METHODS = "askel.integrators"
 for _entry in (

@@ -253,9 +253,7 @@ class _Stage:
     def _move(self, node: int, polynomial: FloatArray, dt: float) -> None:
         """Put the particles where the polynomial has them at a node."""
         table, flat = tables(), polynomial.reshape(_STAGES + 1, -1)
-        shift = (table.position[node] @ flat).reshape(
-            self._x0.shape
-        )  # dt last: rounded into the table it would be a bias
+        shift = (table.position[node] @ flat).reshape(self._x0.shape)  # not times dt^2 yet: a bias if rounded in there
         np.add(
             self._x0,
             self._carry.position_error + dt * (NODES[node] * self._v0 + dt * shift),

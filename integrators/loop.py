@@ -6,7 +6,6 @@ import copy
 import math
 import time as clock
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from .events import RecordOnly, Resolver, Row
 from .interaction import Evaluation, Interaction, require
 from .observers import Observer
 from .propagator import Outcome, Propagator, Step
+from .report import RunReport, combine_statistics
 
 #: advances in a row that may do no time at all before the run is declared stuck
 _MOST_EMPTY_ADVANCES = 100
@@ -28,32 +28,6 @@ _MOST_EMPTY_ADVANCES = 100
 def never() -> bool:
     """Return False: the run is not asked to stop."""
     return False
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """How a run ended.
-
-    Attributes
-    ----------
-    outcome : COMPLETED; EVENT when a resolver ended the run; PARTIAL when it was stopped
-    time : float, time reached, in the unit of the particles
-    steps : int, advances done since the very start (restarts included)
-    wall_time : float, seconds, of this call alone
-    energy_error, max_energy_error : float, relative to the energy at the start; NaN where the energy is unknown
-    stopped : bool, whether ``stop()`` ended it
-    statistics : what the propagator counted: sums, and extremes where the name starts with ``max_`` or ``min_``
-
-    """
-
-    outcome: Outcome
-    time: float
-    steps: int
-    wall_time: float
-    energy_error: float
-    max_energy_error: float
-    stopped: bool
-    statistics: dict[str, float] = field(default_factory=dict)
 
 
 class Simulation:
@@ -258,9 +232,7 @@ class Simulation:
         self._energy = step.energy
         if step.energy is not None:
             self._ledger.record(step.energy)
-        for name, value in step.statistics.items():
-            known = self.statistics.get(name)
-            self.statistics[name] = value if known is None else _COMBINE.get(name[:4], _add)(known, value)
+        combine_statistics(self.statistics, step.statistics)
 
     def _refuse_non_finite(self) -> None:
         finite = np.isfinite(self.particles.position) & np.isfinite(self.particles.velocity)
@@ -409,11 +381,3 @@ class Simulation:
             stopped=self.stopped,
             statistics=dict(self.statistics),
         )
-
-
-def _add(old: float, new: float) -> float:
-    return old + new
-
-
-#: how values of a statistic are brought together, by the prefix of its name; all others are added
-_COMBINE: dict[str, Callable[[float, float], float]] = {"max_": max, "min_": min}
