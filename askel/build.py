@@ -275,5 +275,8 @@ def _resolver(config: Config) -> Resolver:
     if config.mergers is None:
         return RecordOnly()
     table = config.mergers
-    resolver: Resolver = _load(RESOLVER)(fit=table.fit, accreted_fraction=table.accreted_fraction)
+    terms = () if config.post_newtonian is None else config.post_newtonian.terms
+    resolver: Resolver = _load(RESOLVER)(
+        fit=table.fit, post_newtonian=terms, accreted_fraction=table.accreted_fraction
+    )
     return resolver

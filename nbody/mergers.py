@@ -13,14 +13,14 @@ heavier progenitor: it keeps its identity and its row, the other identity is nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..integrators import Change, Event
 from ..integrators.events import Resolution, Row
 from ..particles import KINDS, InputError, Particles
+from .post_newtonian import integrals, parse_terms
 from .remnant import FITS, merger_remnant
 
 _BLACK_HOLE = KINDS["black-hole"]
@@ -32,6 +32,7 @@ class Mergers:
     Parameters
     ----------
     fit : name of the remnant fit
+    post_newtonian : names of the terms of the run: the remnant moves with the centre of mass that these conserve
     accreted_fraction : share of a disrupted star that the hole takes, 0 to 1
     stop_after : the run ends after this many events; None: it goes on
 
@@ -42,12 +43,18 @@ class Mergers:
     """
 
     def __init__(
-        self, *, fit: str = "zlochower-lousto-2015", accreted_fraction: float = 0.5, stop_after: int | None = None
+        self,
+        *,
+        fit: str = "zlochower-lousto-2015",
+        post_newtonian: Sequence[str] = (),
+        accreted_fraction: float = 0.5,
+        stop_after: int | None = None,
     ) -> None:
         if fit not in FITS:
             raise InputError(f"unknown remnant fit {fit!r}; known: {', '.join(FITS)}")
         if not 0.0 <= accreted_fraction <= 1.0:
             raise InputError(f"accreted_fraction is {accreted_fraction:g}; expected 0 to 1")
+        self.terms = parse_terms(post_newtonian)
         self.fit, self.accreted_fraction, self.stop_after = fit, accreted_fraction, stop_after
         self._resolvers: dict[str, Callable[[Particles, int, int], tuple[Particles, Row]]] = {
             "merger": self._merge_holes,
@@ -99,12 +106,13 @@ class Mergers:
         after = _with_spin(particles)
         assert after.spin is not None
         frame = particles.centre_of_mass()[1]  # post-Newtonian momentum belongs to the frame of the whole system
-        position, velocity = centre_of_mass_1pn(
-            particles.mass[pair], particles.position[pair], particles.velocity[pair] - frame, constant, light_speed
-        )
+        whole = integrals(
+            self.terms, particles.mass[pair], particles.position[pair], particles.velocity[pair] - frame, spin,
+            G=constant, c=light_speed,
+        )  # fmt: skip
         after.mass[heavy] = remnant.mass
-        after.position[heavy] = position
-        after.velocity[heavy] = velocity + frame + remnant.kick
+        after.position[heavy] = whole.centre_of_mass
+        after.velocity[heavy] = whole.centre_of_mass_velocity + frame + remnant.kick
         after.spin[heavy] = remnant.spin
         chi = light_speed / constant * np.linalg.norm(spin, axis=1) / particles.mass[pair] ** 2
         return after, {
@@ -134,26 +142,6 @@ class Mergers:
         if after.radius is not None and particles.radius is not None:
             after.radius[heavy] = np.cbrt(particles.radius[heavy] ** 3 + particles.radius[light] ** 3)
         return after, {"mass": float(after.mass[heavy])}
-
-
-def centre_of_mass_1pn(
-    mass: NDArray[np.float64], position: NDArray[np.float64], velocity: NDArray[np.float64], G: float, c: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the 1PN centre of mass (3,) of two bodies and its velocity (3,).
-
-        mu_a = m_a (1 + v_a^2 / (2 c^2) - G m_b / (2 r c^2)),   X = sum mu_a x_a / sum mu_a,   V = P / sum mu_a
-        P = sum m_a v_a (1 + v_a^2 / (2 c^2)) - G m_1 m_2 / (2 r c^2) sum (v_a + (n.v_a) n)
-
-    with v in the given frame (Blanchet 2014, doi:10.12942/lrr-2014-2, section 7.4; Landau & Lifshitz II, section 106).
-    """
-    separation = position[0] - position[1]
-    r = float(np.linalg.norm(separation))
-    n = separation / r
-    v2 = np.einsum("ij,ij->i", velocity, velocity)
-    weight = mass * (1.0 + (0.5 * v2 - 0.5 * G * mass[::-1] / r) / c**2)
-    field = 0.5 * G * mass[0] * mass[1] / (r * c**2)
-    momentum = (mass * (1.0 + 0.5 * v2 / c**2)) @ velocity - field * (velocity.sum(0) + (velocity @ n).sum() * n)
-    return weight @ position / weight.sum(), momentum / weight.sum()
 
 
 def _unite(after: Particles, before: Particles, heavy: int, light: int, share: float) -> None:
