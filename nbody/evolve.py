@@ -26,6 +26,7 @@ class Evolved:
     energy_error : float, (E - work of post-Newtonian terms - E_0) / |E_0|, relative
     micro_steps, evaluations : int
     max_v_over_c, max_compactness : float, largest v / c and G M / (r c^2) met (0 without post-Newtonian terms)
+
     """
 
     position: FloatArray
@@ -70,6 +71,7 @@ def evolve(
     ------
     InputError : unusable values, unknown terms, terms without a speed of light
     NumericalFailure : the integration cannot go on (a collision of point masses)
+
     """
     if not np.isfinite(t_end):
         raise InputError(f"t_end is {t_end}; expected a finite time")

@@ -2,8 +2,8 @@
 
 What it is: algorithmic regularisation by a logarithmic Hamiltonian in minimum-spanning-tree coordinates with
 Gragg-Bulirsch-Stoer extrapolation (MSTAR, Rantala et al. 2020, doi:10.1093/mnras/staa084), with compensated sums, errors
-measured by vector norms, post-Newtonian terms, spins, and events located inside the steps. What it is not: a chain in the sense of Mikkola &
-Aarseth's nearest-neighbour chain, and not Kustaanheimo-Stiefel regularisation.
+measured by vector norms, post-Newtonian terms, spins, and events located inside the steps. What it is not: a chain in
+the sense of Mikkola & Aarseth's nearest-neighbour chain, and not Kustaanheimo-Stiefel regularisation.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def use_kernel_cache() -> None:
             Path(tempfile.gettempdir()) / f"askel-numba-{os.getuid() if hasattr(os, 'getuid') else 0}" / folder.name
         )
         folder.mkdir(parents=True, exist_ok=True)
-    numba.config.CACHE_DIR = str(folder)
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     use_kernel_cache.done = True  # type: ignore[attr-defined]
 
 

@@ -1,7 +1,8 @@
 """Gragg-Bulirsch-Stoer extrapolation of chain rows, with Deuflhard's order and step control.
 
-Rows use n_k = 2, 4, 6, ... substeps, and the error of a row is even in the substep. The extrapolated value is written as the
-last row plus a combination of *differences* to it,
+Rows use n_k = 2, 4, 6, 8, 12, 16, 24, ... substeps (Bulirsch & Stoer 1966, doi:10.1007/BF02165234), and the error of a
+row is even in the substep. The sum of |c_kj| below stays under 10, where n_k = 2k has 550 at ten rows: round-off of the
+rows is not amplified. The extrapolated value is written as the last row plus a combination of *differences* to it,
 
     T_{k,k} = T_{k,1} + sum_{j<k} c_kj (T_{j,1} - T_{k,1}),   c_kj = prod_{i != j} n_j^2 / (n_j^2 - n_i^2),
 
@@ -127,8 +128,8 @@ def extrapolate(H, target, eager, rows, tolerance, y0h, y0l, scales, factor, met
 
     ``method`` = (value, error, table_h, table_l, y, change): coefficients and workspace, rows + 1 tables each;
     ``problem`` = (system, tree, pairs, reach2, buffers, perturbation, transform), see chain_row.row;
-    ``scales`` = (energy, length, velocity) for the error norm. ``eager`` tests convergence from the second row on (short landing steps). factor (rows + 1) receives H_k / H of the
-    rows whose error was formed, else 0.
+    ``scales`` = (energy, length, velocity) for the error norm. ``eager`` tests convergence from the second row on (short
+    landing steps). ``factor`` (rows + 1) receives H_k / H of the rows whose error was formed, else 0.
 
     Returns
     -------

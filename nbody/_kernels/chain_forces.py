@@ -22,6 +22,7 @@ from numba import njit
 # Sums may be reordered and multiplications fused here: there is no compensated sum in this file.
 FAST = {"reassoc", "contract", "nsz", "nnan", "ninf", "arcp"}
 
+
 @njit(cache=True, fastmath=FAST, error_model="numpy", inline="never")
 def _pull(xi, yi, zi, soft, x, y, z, weight, eps2):
     """Return the pull of all bodies on a point and the sum of weight / r; a body at the point itself does not count."""
@@ -55,6 +56,7 @@ def bulk(n, x, mass, kind, seen_by_star, eps2_star, share, acceleration):
     seen_by_star : (n) mass with which a star sees body j (0 for stars when star-star forces are off)
     eps2_star : (n) squared softening between a star and body j (0 for black holes)
     share : (n) workspace
+
     """
     xs = x[:n]
     ys = x[n : 2 * n]

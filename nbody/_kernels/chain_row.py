@@ -286,7 +286,9 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
             Xh[k], Xl[k] = dd_add_double(Xh[k], Xl[k], dt * Vh[k])
         if s == m:
             break
-        u = G * forces_inlined(n, n_pairs, all_listed, Xh, lo, mass, kind, seen, eps2, pairs, x, r2, weight, acceleration)
+        u = G * forces_inlined(
+            n, n_pairs, all_listed, Xh, lo, mass, kind, seen, eps2, pairs, x, r2, weight, acceleration
+        )
         rate = u
         if transform is not None:
             rate = transform[0] * u + transform[1] * omega(n, x, transform[3], transform[4]) + transform[2]

@@ -4,8 +4,9 @@ import numpy as np
 from numba import njit
 
 from .chain_cpu import _map_special, read_in, read_out, rebuild
-from .chain_row import HEAD, body_velocities, row as chain_row
 from .chain_forces import forces
+from .chain_row import HEAD, body_velocities
+from .chain_row import row as chain_row
 from .chain_tree import ALL_LISTED, list_pairs
 
 

@@ -32,7 +32,16 @@ def perturbation(terms, G, c, mass, x, v, spin):
         acts = ~np.eye(n, dtype=bool)
         separation = np.asarray(x[:, None, :] - x[None, :, :], float)
         post_newtonian(
-            terms, G, c, np.asarray(mass, float), acts, separation, np.asarray(v, float), np.asarray(spin, float), f, turn
+            terms,
+            G,
+            c,
+            np.asarray(mass, float),
+            acts,
+            separation,
+            np.asarray(v, float),
+            np.asarray(spin, float),
+            f,
+            turn,
         )
     return f.astype(x.dtype), turn.astype(x.dtype)
 
@@ -54,6 +63,7 @@ def row(H, m, G, c, terms, mass, position, velocity, spin, out_position, out_vel
     H : fictitious time, energy x time; m : substeps; terms : post-Newtonian bit mask
     mass : (n); position, velocity, spin : (n, 3)
     out_time : (1,), time done
+
     """
     x, v, s = (np.array(a, np.longdouble) for a in (position, velocity, spin))
     mass = np.asarray(mass, np.longdouble)
