@@ -25,6 +25,8 @@ Backend = Literal["reference", "cpu", "cuda"]
 #: (operation, backend) -> "module:function"; filled by the packages that own kernels, at import, with strings alone.
 KERNELS: dict[tuple[str, str], str] = {}
 
+_cache_in_use = False
+
 _SOURCES = ("nbody/_kernels", "equivariant/_kernels", "md/_kernels", "integrators/_kernels", "mpi/_kernels")
 
 
@@ -89,7 +91,8 @@ def use_kernel_cache() -> None:
     """Point numba's disk cache at ``kernel_cache()``; does nothing when that has been done."""
     import numba
 
-    if getattr(use_kernel_cache, "done", False):
+    global _cache_in_use
+    if _cache_in_use:
         return
     folder = kernel_cache()
     try:
@@ -97,13 +100,10 @@ def use_kernel_cache() -> None:
         writable = os.access(folder, os.W_OK)
     except OSError:
         writable = False
-    if not writable:
-        folder = (
-            Path(tempfile.gettempdir()) / f"askel-numba-{os.getuid() if hasattr(os, 'getuid') else 0}" / folder.name
-        )
-        folder.mkdir(parents=True, exist_ok=True)
+    if not writable:  # a fresh private folder: compiled code from a folder others can write must never be loaded
+        folder = Path(tempfile.mkdtemp(prefix="askel-numba-"))
     numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-    use_kernel_cache.done = True  # type: ignore[attr-defined]
+    _cache_in_use = True
 
 
 def compiled_before(module: str) -> bool:
