@@ -4,7 +4,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
 from askel.nbody import ExternalField, RegularisedChain
 from askel.particles import Particles, resolve
 
