@@ -276,7 +276,5 @@ def _resolver(config: Config) -> Resolver:
         return RecordOnly()
     table = config.mergers
     terms = () if config.post_newtonian is None else config.post_newtonian.terms
-    resolver: Resolver = _load(RESOLVER)(
-        fit=table.fit, post_newtonian=terms, accreted_fraction=table.accreted_fraction
-    )
+    resolver: Resolver = _load(RESOLVER)(fit=table.fit, post_newtonian=terms, accreted_fraction=table.accreted_fraction)
     return resolver

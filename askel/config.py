@@ -67,7 +67,10 @@ def parse(tables: Mapping[str, Any], origin: str = "job") -> Config:
     try:
         return Config.model_validate(dict(tables))
     except ValidationError as error:
-        raise InputError(f"{origin}: {_sentence(error.errors()[0], tables)}") from None
+        wrong = sorted(
+            error.errors(), key=lambda e: e["type"] != "extra_forbidden"
+        )  # a misspelt key explains a missing one
+        raise InputError(f"{origin}: {_sentence(wrong[0], tables)}") from None
 
 
 def override(tables: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

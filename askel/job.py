@@ -160,7 +160,7 @@ def execute(asked: Request) -> Result:
     outputs = asked.outputs
     saved = None
     if asked.resume and not asked.overwrite:
-        saved = _read_saved(outputs)
+        saved = read_saved(outputs)
         if saved is None and outputs.trajectory.exists():
             raise InputError(
                 f"{outputs.trajectory} has no checkpoint {outputs.checkpoint.name} to resume from; "
@@ -168,7 +168,7 @@ def execute(asked: Request) -> Result:
             )
     if saved is not None:
         return _go_on(asked, saved)
-    if not asked.overwrite:
+    if not (asked.overwrite or asked.resume):  # under --resume, a used.toml alone is of a run killed at its very start
         outputs.refuse_existing(asked.origin)
     job = build(asked.config, asked.inputs)
     return _start(asked, job)
@@ -271,7 +271,8 @@ def _save(outputs: Outputs, tree: dict[str, Any], text: str, wall_time: float) -
     write_checkpoint(outputs.checkpoint, whole)
 
 
-def _read_saved(outputs: Outputs) -> dict[str, Any] | None:
+def read_saved(outputs: Outputs) -> dict[str, Any] | None:
+    """Return the tree of the last good checkpoint, or None when there is none."""
     if not (outputs.checkpoint.exists() or outputs.previous.exists()):
         return None
     saved = read_checkpoint(outputs.checkpoint)

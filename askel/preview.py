@@ -8,7 +8,7 @@ from importlib import import_module
 
 from . import checks
 from .build import Job, build
-from .job import Request, Result, kernel_modules, kernels_ready
+from .job import Request, Result, kernel_modules, kernels_ready, read_saved
 from .particles import KINDS, Particles
 from .progress import duration
 
@@ -24,6 +24,7 @@ def preview(asked: Request) -> list[str]:
     state = "compiled" if kernels_ready() else "to be compiled, once"
     terms = config.post_newtonian
     return [
+        *_resumed(asked),
         f"particles      {particles.n} ({_kinds(particles)}), at t = {particles.time:g}",
         f"units          {_units(particles)}",
         f"integrator     {config.integrator.kind}, {_accuracy(job)}",
@@ -36,6 +37,14 @@ def preview(asked: Request) -> list[str]:
         *(f"warning        {line}" for line in job.warnings),
         "nothing was written (--dry-run)",
     ]
+
+
+def _resumed(asked: Request) -> list[str]:
+    """Return a line that says where a resumed run would go on."""
+    saved = read_saved(asked.outputs) if asked.resume and not asked.overwrite else None
+    if saved is None:
+        return []
+    return [f"resume         {asked.outputs.checkpoint}, at t = {saved['simulation']['particles']['fields']['time']:g}"]
 
 
 def _kinds(particles: Particles) -> str:
