@@ -20,7 +20,6 @@ h5md_format = ExternalIOFormat(
     code="+S",
     module="askel.md.ase_io",
     ext="h5md",
-    magic=b"\x89HDF\r\n\x1a\n",
 )
 
 

@@ -75,6 +75,9 @@ def format_of(path: str | Path) -> Format:
         return binary[0]
     if head.startswith(b"\x89HDF"):
         raise InputError(f"{path} is an HDF5 file, but neither H5MD nor GADGET; see what is in it with h5dump")
+    wanted = [f for f in FORMATS if f.name in _BINARY and path.suffix.lower() in f.extensions]
+    if wanted:
+        raise InputError(f"{path} is named like {wanted[0].summary}, but its content is something else")
     rest = [f for f in FORMATS if f.name not in _BINARY]
     named = [f for f in rest if path.suffix.lower() in f.extensions and path.suffix]
     if named:
@@ -228,10 +231,12 @@ def _guarded(path: Path, temporary: Path, do: Any) -> int:
     try:
         count: int = do()
         temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, AskelError):
-            raise
-        raise InputError(f"cannot write {path}: {error.strerror or error}; what was there is intact") from None
+    except InputError:
+        raise
+    except (OSError, AskelError) as error:
+        cause = error.__cause__ if isinstance(error, AskelError) else error
+        what = getattr(cause, "strerror", None) or cause
+        raise InputError(f"cannot write {path}: {what}; what was there is intact") from None
     finally:
         temporary.unlink(missing_ok=True)
     return count

@@ -188,19 +188,19 @@ def _read(path: Path, frame: int | None) -> list[Atoms]:
     kind = _format_of(path, reading=True)
     if kind is None:
         raise InputError(f"{path} is in no format that Askel or ASE knows")
+    chosen = slice(None) if frame is None else slice(frame, frame + 1 or None)  # a number is clamped by some readers
     try:
-        images = read(path, ":" if frame is None else frame, format=kind)
-    except IndexError:
-        found = len(read(path, ":", format=kind))
-        check_frame(path, frame, found)
-        raise InputError(f"{path} cannot be read as {kind}") from None
+        images: list[Atoms] = read(path, chosen, format=kind)
+        if not images and frame is not None:
+            check_frame(path, frame, len(read(path, slice(None), format=kind)))
+    except InputError:
+        raise
     except Exception as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} cannot be read as {kind}: {what[:120]}") from None
-    found_images: list[Atoms] = images if isinstance(images, list) else [images]
-    if not found_images:
+    if not images:
         raise InputError(f"{path} holds no atoms")
-    return found_images
+    return images
 
 
 def _format_of(path: Path, *, reading: bool) -> str | None:

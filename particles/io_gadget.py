@@ -26,6 +26,7 @@ from .io_hdf5 import (
     number_attribute,
     open_hdf5,
     read_values,
+    reading,
     subgroup,
 )
 from .io_text import check_frame
@@ -61,7 +62,7 @@ def sniff(path: Path, head: bytes) -> bool:
     """Return whether it is HDF5 with a GADGET header."""
     if not head.startswith(SIGNATURE):
         return False
-    with open_hdf5(path) as h5:
+    with open_hdf5(path) as h5, reading(path):
         return subgroup(h5, "Header") is not None and any(subgroup(h5, f"PartType{k}") for k in range(_TYPES))
 
 
@@ -162,7 +163,7 @@ def states(path: Path, frame: int | None, units: UnitSystem | None) -> Iterator[
 
     """
     check_frame(path, frame, 1)
-    with open_hdf5(path) as h5:
+    with open_hdf5(path) as h5, reading(path):
         header = subgroup(h5, "Header")
         if header is None:
             raise InputError(f"{path} is HDF5 but neither H5MD nor GADGET (it has no Header)")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError
 from .io_h5md_read import Trajectory
 from .io_h5md_write import TrajectoryWriter
-from .io_hdf5 import SIGNATURE, open_hdf5, subgroup
+from .io_hdf5 import SIGNATURE, open_hdf5, reading, subgroup
 from .io_text import check_frame
 from .particles import Particles
 from .units import UnitSystem
@@ -22,7 +23,7 @@ def sniff(path: Path, head: bytes) -> bool:
     """Return whether it is HDF5 with a group h5md."""
     if not head.startswith(SIGNATURE):
         return False
-    with open_hdf5(path) as h5:
+    with open_hdf5(path) as h5, reading(path):
         return subgroup(h5, "h5md") is not None
 
 
@@ -67,10 +68,10 @@ def copy_records(source: Path, target: Path) -> None:
 def describe(path: Path) -> dict[str, Any]:
     """Return what a trajectory holds and what its run reported; all frames are read when the file is below a gigabyte."""
     with Trajectory(path) as trajectory:
-        frames, report = len(trajectory), trajectory.report
-        times = trajectory.times
+        frames, times = len(trajectory), trajectory.times
         last, damaged, checked = _check(trajectory, path.stat().st_size < _CHECK_ALL_BELOW)
-        lengths = trajectory.table_lengths()
+        report: dict[str, Any] = _or_damaged(lambda: trajectory.report, "report", damaged) or {}
+        lengths: dict[str, int] = _or_damaged(trajectory.table_lengths, "tables", damaged) or {}
         facts: dict[str, Any] = {
             "written_by": "askel" if trajectory.own else "another H5MD program",
             "frames": frames,
@@ -80,7 +81,7 @@ def describe(path: Path) -> dict[str, Any]:
             "units": trajectory.units.name if trajectory.says_units else None,
             "fields": trajectory.fields,
             "tables": lengths,
-            "energy_error": _energy_error(trajectory, report),
+            "energy_error": _energy_error(trajectory, report, lengths),
             "post_newtonian": {"terms": [], "max_v_over_c": None, "max_compactness": None}
             | dict(report.pop("post_newtonian", None) or {}),
             "mergers": int(report.pop("mergers", None) or lengths.get("events/merger", 0)),
@@ -96,29 +97,30 @@ def _check(trajectory: Trajectory, all_of_it: bool) -> tuple[Particles | None, l
     """Return (last readable frame, what is damaged, number of frames read)."""
     n = len(trajectory)
     which = range(n) if all_of_it else sorted({0, n - 1} & set(range(n)))
-    last, damaged = None, []
+    last: Particles | None = None
+    damaged: list[str] = []
     for index in which:
-        try:
-            last = trajectory[index]
-        except InputError as error:
-            damaged.append(f"frame {index}: {error}")
-    for name in trajectory.tables():
-        try:
-            trajectory.table(name)
-        except InputError as error:
-            damaged.append(f"table {name}: {error}")
+        last = _or_damaged(partial(trajectory.__getitem__, index), f"frame {index}", damaged) or last
+    for name in _or_damaged(trajectory.tables, "tables", damaged) or ():
+        _or_damaged(partial(trajectory.table, name), f"table {name}", damaged)
     return last, damaged, len(which)
 
 
-def _energy_error(trajectory: Trajectory, report: dict[str, Any]) -> dict[str, float | None]:
+def _or_damaged(act: Callable[[], Any], what: str, damaged: list[str]) -> Any:
+    """Return what ``act`` gives; note the damage and return None when it cannot."""
+    try:
+        return act()
+    except InputError as error:
+        damaged.append(f"{what}: {error}")
+        return None
+
+
+def _energy_error(trajectory: Trajectory, report: dict[str, Any], lengths: dict[str, int]) -> dict[str, float | None]:
     """Return the largest and final relative energy error: as reported, else from the table of energies."""
     error: dict[str, float | None] = {"max": None, "final": None, **(report.pop("energy_error", None) or {})}
-    if error["max"] is None and "series/energy" in trajectory.tables():
-        try:
-            table = trajectory.table("series/energy")
-        except InputError:
-            return error
+    if error["max"] is None and lengths.get("series/energy"):
+        table = _or_damaged(partial(trajectory.table, "series/energy"), "", []) or {}
         for key, column in (("max", "max_energy_error"), ("final", "energy_error")):
-            if column in table and len(table[column]):
+            if column in table:
                 error[key] = float(table[column][-1])
     return error

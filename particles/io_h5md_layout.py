@@ -108,7 +108,8 @@ def declare_field(h5: h5py.File, field: Field) -> None:
 
 def write_attributes(group: h5py.Group, values: Mapping[str, Any], written: dict[str, Any]) -> None:
     """Write a nested mapping as attributes and subgroups, leaving alone what ``written`` says is there already."""
-    for name, value in values.items():
+    for name, given in values.items():
+        value = given.tolist() if isinstance(given, np.ndarray) else given
         if isinstance(value, Mapping):
             write_attributes(group.require_group(name), value, written.setdefault(name, {}))
         elif name not in written or written[name] != value or type(written[name]) is not type(value):

@@ -25,6 +25,7 @@ from .io_hdf5 import (
     number_attribute,
     open_hdf5,
     read_values,
+    reading,
     subgroup,
     text_attribute,
 )
@@ -174,12 +175,10 @@ class Trajectory:
         self.path = Path(path)
         self._h5 = open_hdf5(self.path)
         try:
-            if subgroup(self._h5, "h5md") is None:
-                raise InputError(f"{path} is HDF5 but not H5MD (it has no group 'h5md'); see 'askel info {path}'")
-            self._frames = FrameReader(self._h5)
-        except (OSError, RuntimeError, KeyError) as error:
-            self.close()
-            raise InputError(f"{path} is damaged ({str(error).splitlines()[0][:120]})") from None
+            with reading(self.path):
+                if subgroup(self._h5, "h5md") is None:
+                    raise InputError(f"{path} is HDF5 but not H5MD (it has no group 'h5md')")
+                self._frames = FrameReader(self._h5)
         except InputError:
             self.close()
             raise
@@ -194,15 +193,17 @@ class Trajectory:
         n = len(self)
         if not -n <= index < n:
             raise IndexError(f"{self.path} has {n} frames; frame {index} is not among them")
-        return self._frames.read(index % n)
+        with reading(self.path):
+            return self._frames.read(index % n)
 
     def __iter__(self) -> Iterator[Particles]:
-        return (self._frames.read(i) for i in range(len(self)))
+        return (self[i] for i in range(len(self)))
 
     @property
     def times(self) -> NDArray[np.float64]:
         """Times of the frames, (frames,), in the units of the states."""
-        return self._frames.times()
+        with reading(self.path):
+            return self._frames.times()
 
     @property
     def fields(self) -> list[str]:
@@ -217,12 +218,14 @@ class Trajectory:
     @property
     def report(self) -> dict[str, Any]:
         """What the run said about itself, see ``TrajectoryWriter.set_report``."""
-        group = subgroup(self._h5, REPORT)
-        return read_attributes(group) if group is not None else {}
+        with reading(self.path):
+            group = subgroup(self._h5, REPORT)
+            return read_attributes(group) if group is not None else {}
 
     def tables(self) -> list[str]:
         """Return the names of the tables."""
-        return list(tables(self._h5))
+        with reading(self.path):
+            return list(tables(self._h5))
 
     def table(self, name: str) -> dict[str, NDArray]:
         """Return column -> values of a table (strings as an object array of str).
@@ -232,17 +235,19 @@ class Trajectory:
         InputError : no such table, or damaged
 
         """
-        group = tables(self._h5).get(name)
-        if group is None:
-            raise InputError(f"{self.path} has no table {name!r}; it has: {', '.join(self.tables()) or 'none'}")
-        columns = {key: dataset(group, key, "fiubS") for key in group}
-        data = {key: column for key, column in columns.items() if column is not None}
-        rows = min((check_rows(column) for column in data.values()), default=0)
-        return {key: _column(column, rows) for key, column in data.items()}
+        with reading(self.path):
+            group = tables(self._h5).get(name)
+            if group is None:
+                raise InputError(f"{self.path} has no table {name!r}; it has: {', '.join(self.tables()) or 'none'}")
+            columns = {key: dataset(group, key, "fiubS") for key in group}
+            data = {key: column for key, column in columns.items() if column is not None}
+            rows = min((check_rows(column) for column in data.values()), default=0)
+            return {key: _column(column, rows) for key, column in data.items()}
 
     def table_lengths(self) -> dict[str, int]:
         """Return table -> number of complete rows."""
-        return {name: table_length(group) for name, group in tables(self._h5).items()}
+        with reading(self.path):
+            return {name: table_length(group) for name, group in tables(self._h5).items()}
 
     def lengths(self) -> dict[str, int]:
         """Return the number of valid frames and of rows by name, as ``TrajectoryWriter.lengths`` does."""

@@ -25,25 +25,28 @@ def check_table_name(name: str) -> None:
 
 
 def tables(h5: h5py.File) -> dict[str, h5py.Group]:
-    """Return name -> group of every table; links to elsewhere are not followed."""
+    """Return name -> group of every table; links to elsewhere are not followed, groups that contain themselves end."""
     found: dict[str, h5py.Group] = {}
+    seen: set[int] = set()
     for top in ("series", "events", *sorted(h5)):
         if _NAME.match(f"{top}/x") and top in h5:
-            _walk(top, h5, found)
+            _walk(top, h5, found, seen)
     return found
 
 
-def _walk(name: str, h5: h5py.File, found: dict[str, h5py.Group]) -> None:
+def _walk(name: str, h5: h5py.File, found: dict[str, h5py.Group], seen: set[int]) -> None:
     if not isinstance(h5.get(name, getlink=True), h5py.HardLink):
         return
     group = subgroup(h5, name)
-    if group is None or name in found:
+    address = h5py.h5o.get_info(group.id).addr if group is not None else 0
+    if group is None or address in seen:
         return
+    seen.add(address)
     if group.attrs.get("askel_table", False):
         found[name] = group
         return
     for key in sorted(group):
-        _walk(f"{name}/{key}", h5, found)
+        _walk(f"{name}/{key}", h5, found, seen)
 
 
 def table_length(group: h5py.Group) -> int:

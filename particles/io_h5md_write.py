@@ -297,7 +297,7 @@ class TrajectoryWriter:
                     self._file.move_to(self._target)
                     self._published = True
         except OSError as error:
-            raise AskelError(f"cannot write {self._target}: {reason(error)}; what it held before is intact") from None
+            raise AskelError(f"cannot write {self._target}: {reason(error)}; what it held before is intact") from error
         self._changed, self._last_commit = False, time.monotonic()
 
     def close(self) -> None:

@@ -7,7 +7,8 @@ not followed, virtual data sets may name files of the same folder alone. Sizes a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError
+from .errors import AskelError, InputError
 from .io_journal import JournaledFile
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -50,6 +51,18 @@ def _damage(error: Exception, path: Path) -> str:
     if "truncated" in text:
         return f"truncated (only {path.stat().st_size} bytes are there)"
     return f"damaged ({text.splitlines()[0][:120] if text else type(error).__name__})"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what HDF5 raises for damaged metadata into InputError, one line."""
+    try:
+        yield
+    except AskelError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path} is damaged ({what[:120]})") from None
 
 
 def reason(error: OSError) -> str:

@@ -148,7 +148,7 @@ class JournaledFile:
             view[done:] = bytes(len(view) - done)
             if self._pages:
                 self._overlay(view, start)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.failure = self.failure or error
         self._at = start + len(view)
         return len(view)
@@ -168,7 +168,7 @@ class JournaledFile:
             try:
                 self._file.seek(start + held)
                 _write_all(self._file, view[held:])
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self.failure, held = error, len(view)
         if held:
             self._hold(start, view[:held])
@@ -210,7 +210,11 @@ class JournaledFile:
 
     def move_to(self, path: Path) -> None:
         """Give the file another name, replacing what has it."""
-        journal_path(path).unlink(missing_ok=True)
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        for name in (self.path, path):
+            journal_path(name).unlink(missing_ok=True)
         self.path.replace(path)
         self.path = path
 
@@ -252,8 +256,12 @@ class JournaledFile:
     def _page(self, number: int) -> bytearray:
         page = self._pages.get(number)
         if page is None:
-            self._file.seek(number * PAGE)
-            page = self._pages[number] = bytearray(self._file.read(PAGE).ljust(PAGE, b"\0"))
+            try:
+                self._file.seek(number * PAGE)
+                content = self._file.read(PAGE)
+            except (OSError, ValueError) as error:
+                self.failure, content = self.failure or error, b""
+            page = self._pages[number] = bytearray(content.ljust(PAGE, b"\0"))
         return page
 
     def _hold(self, start: int, view: memoryview) -> None:
