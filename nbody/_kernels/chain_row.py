@@ -19,15 +19,10 @@ import math
 import numpy as np
 from numba import njit
 
+from .chain_few import BAD_TIME, HEAD, OK, three_body_row, two_body_row
 from .chain_forces import forces_inlined
 from .double_double import dd_add_double
 from .post_newtonian_cpu import accelerations as post_newtonian
-
-HEAD = 3  # t, B, W
-
-OK = 0
-BAD_TIME = 1  # T + B is not positive, or something is not finite: the step was far too long
-EVENT_SEEN = 2
 
 
 @njit(cache=True, error_model="numpy")
@@ -258,6 +253,8 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
         if n == 2 and pairs[6][0] == 1.0 and pairs[7][0] == 0.0:
             reach = reach2[0] if reach2.shape[0] > 0 else -1.0
             return two_body_row(H, m, mass[0] * mass[1] / total, reach, y0h, y0l, yh, yl)
+        if n == 3 and pairs[6][:3].min() == 1.0 and pairs[7][:3].max() == 0.0:
+            return three_body_row(H, m, G, mass[0], mass[1], mass[2], lo[1] == 1, reach2, y0h, y0l, yh, yl)
     for k in range(y0h.shape[0]):
         yh[k] = y0h[k]
         yl[k] = y0l[k]
@@ -319,50 +316,6 @@ def row(H, m, system, tree, pairs, reach2, y0h, y0l, yh, yl, buffers, perturbati
                     seen_pair = p
                     break
     return OK, seen_at, seen_pair
-
-
-@njit(cache=True, error_model="numpy")
-def two_body_row(H, m, reduced, reach, y0h, y0l, yh, yl):
-    """The row of two bodies alone, in registers; reduced = m1 m2 / (m1 + m2).
-
-    The same method as ``row``, with energies per reduced mass; G drops out of the kick, dt a = -h x / r^2.
-    """
-    for k in range(15):
-        yh[k] = y0h[k]
-        yl[k] = y0l[k]
-    h = H / (m * reduced)
-    binding = (y0h[1] + y0l[1]) / reduced
-    t, tl = y0h[0], y0l[0]
-    x, xl, y, yl_, z, zl = y0h[3], y0l[3], y0h[5], y0l[5], y0h[7], y0l[7]
-    u, ul, v, vl, w, wl = y0h[9], y0l[9], y0h[11], y0l[11], y0h[13], y0l[13]
-    seen_at = -1
-    for s in range(m + 1):
-        rate = 0.5 * (u * u + v * v + w * w) + binding
-        if not rate > 0.0:
-            return BAD_TIME, -1, -1
-        dt = (0.5 * h if s == 0 or s == m else h) / rate
-        t, tl = dd_add_double(t, tl, dt)
-        x, xl = dd_add_double(x, xl, dt * u)
-        y, yl_ = dd_add_double(y, yl_, dt * v)
-        z, zl = dd_add_double(z, zl, dt * w)
-        if s == m:
-            break
-        r2 = x * x + y * y + z * z
-        kick = -h / r2  # dt G M / r^3 with dt = h r / (G M)
-        u, ul = dd_add_double(u, ul, kick * x)
-        v, vl = dd_add_double(v, vl, kick * y)
-        w, wl = dd_add_double(w, wl, kick * z)
-        if seen_at < 0 and r2 < reach:
-            seen_at = s + 1
-    yh[0], yl[0] = t, tl
-    yh[3], yl[3], yh[5], yl[5], yh[7], yl[7] = x, xl, y, yl_, z, zl
-    yh[9], yl[9], yh[11], yl[11], yh[13], yl[13] = u, ul, v, vl, w, wl
-    if not (t - t == 0.0 and u - u == 0.0):
-        return BAD_TIME, -1, -1
-    dt = (t - y0h[0]) + (tl - y0l[0])
-    for k in range(4, 9, 2):
-        yh[k], yl[k] = dd_add_double(yh[k], yl[k], dt * yh[k + 6])
-    return OK, seen_at, 0 if seen_at >= 0 else -1
 
 
 @njit(cache=True, error_model="numpy")
