@@ -1,5 +1,6 @@
 """The order of each splitting, derived from its numbers in the free algebra of two operators."""
 
+import functools
 import itertools
 import math
 
@@ -10,7 +11,7 @@ from askel.integrators.composition import Composition
 from askel.integrators.conformance import HarmonicField, ReferenceGravity
 from askel.particles import InputError
 
-GENERAL = [s for s in SPLITTINGS.values() if not s.nystrom]
+WORDS = {d: ["".join(w) for w in itertools.product("AB", repeat=d)] for d in range(10)}
 
 
 def product_of_exponentials(splitting, degree):
@@ -29,14 +30,45 @@ def product_of_exponentials(splitting, degree):
     return words
 
 
+@functools.lru_cache
+def vanishing(degree):
+    """Basis of what is zero, in words of this length, for a kinetic energy quadratic in v and forces of x alone.
+
+    Brackets of A = v d/dx and B = a(x) d/dv have powers of v one more than #A - #B, so those with #B >= #A + 2 vanish:
+    [B,[B,[B,A]]] and longer ones, with any words before and after them.
+    """
+
+    def bracket(letters):
+        out = {letters[-1]: 1.0}
+        for letter in reversed(letters[:-1]):
+            new = {}
+            for word, value in out.items():
+                new[letter + word] = new.get(letter + word, 0.0) + value
+                new[word + letter] = new.get(word + letter, 0.0) - value
+            out = new
+        return out
+
+    columns = []
+    for size in range(4, degree + 1):
+        brackets = [bracket(w) for w in WORDS[size] if w.count("B") >= w.count("A") + 2]
+        for before in range(degree - size + 1):
+            for u, w in itertools.product(WORDS[before], WORDS[degree - size - before]):
+                columns += [[b.get(word[len(u) : len(u) + size], 0.0) if word == u + word[len(u) : len(u) + size] + w
+                             else 0.0 for word in WORDS[degree]] for b in brackets]  # fmt: skip
+    space, values, _ = np.linalg.svd(np.array(columns).T if columns else np.zeros((2**degree, 1)), full_matrices=False)
+    return space[:, values > 1e-10]
+
+
 def defect(splitting, degree):
-    """Largest difference from exp(A + B) in words of exactly this length."""
+    """Largest difference from exp(A + B) in words of exactly this length, apart from what vanishes anyway."""
     words = product_of_exponentials(splitting, degree)
-    exact = 1.0 / math.factorial(degree)
-    return max(abs(words.get("".join(w), 0.0) - exact) for w in itertools.product("AB", repeat=degree))
+    difference = np.array([words.get(w, 0.0) for w in WORDS[degree]]) - 1.0 / math.factorial(degree)
+    if splitting.nystrom:
+        difference -= vanishing(degree) @ (vanishing(degree).T @ difference)
+    return float(np.abs(difference).max())
 
 
-@pytest.mark.parametrize("splitting", GENERAL, ids=lambda s: s.name)
+@pytest.mark.parametrize("splitting", SPLITTINGS.values(), ids=lambda s: s.name)
 def test_order_conditions(splitting):
     for degree in range(1, splitting.order + 1):
         assert defect(splitting, degree) < 1e-12

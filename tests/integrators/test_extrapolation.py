@@ -135,6 +135,9 @@ def test_order_and_step_are_remembered():
     assert 0.1 < first < 10.0
     few = run.propagator.advance(run.particles, run.carry, first).statistics["micro_steps"]
     assert few <= 2
+    remembered = run.carry.dt
+    run.propagator.advance(run.particles, run.carry, 1e-6 * first)
+    assert run.carry.dt == remembered  # landing does not shorten the next step
 
 
 @pytest.mark.parametrize(

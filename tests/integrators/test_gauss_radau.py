@@ -79,6 +79,22 @@ def test_an_acceleration_that_vanishes_on_the_way():
     assert 10 < report.statistics["micro_steps"] < 80
 
 
+def test_prediction_saves_iterations():
+    run = Simulation(kepler(0.3), GaussRadau(ReferenceGravity()), Whole())
+    counted = run.run(12.0).statistics
+    assert 2.0 < counted["iterations"] / counted["micro_steps"] < 4.5  # 6.0 without any prediction
+    assert counted["evaluations"] == counted["micro_steps"] + 7 * counted["iterations"]
+
+
+def test_landing_does_not_shorten_the_next_step():
+    run = Simulation(kepler(0.0), GaussRadau(ReferenceGravity()), Whole())
+    run.run(3.0)
+    usual = run.carry.dt
+    for k in range(5):
+        run.run(3.0 + (k + 1) * 1e-5)
+        assert run.carry.dt == pytest.approx(usual, rel=0.1)
+
+
 def test_forces_of_velocities():
     """A damped spring: x'' = -x - 0.2 x'."""
 
