@@ -19,9 +19,9 @@ register(
         ("chain_row", "reference"): f"{_K}.chain_row_reference:row",
         ("chain_row", "cpu"): f"{_K}.chain_row_cpu:row",
         ("chain_advance", "cpu"): f"{_K}.chain_cpu:advance",
-        ("chain_read_in", "cpu"): f"{_K}.chain_cpu:read_in",
-        ("chain_read_out", "cpu"): f"{_K}.chain_cpu:read_out",
-        ("chain_energies", "cpu"): f"{_K}.chain_cpu:energies",
+        ("chain_read_in", "cpu"): f"{_K}.chain_coordinates:read_in",
+        ("chain_read_out", "cpu"): f"{_K}.chain_coordinates:read_out",
+        ("chain_energies", "cpu"): f"{_K}.chain_coordinates:energies",
         ("post_newtonian", "cpu"): f"{_K}.post_newtonian_cpu:accelerations",
     }
 )

@@ -1,7 +1,7 @@
 """The regularised chain on the CPU: one call does all micro-steps of an advance.
 
 Here the integrator and its forces are fused, because a call through Python costs as much as hundreds of substeps of two
-bodies. The readable twin, for small systems and without events, is chain_reference.
+bodies. The readable twin of its rows is chain_row_reference.
 
 The loop, per micro-step: rebuild the tree, propose H (fictitious time), extrapolate (chain_extrapolation), then look
 for events and for the asked time. An overshoot is redone with an H from the cubic through t and dt/ds at both ends, and
@@ -13,11 +13,12 @@ import math
 import numpy as np
 from numba import njit
 
+from .chain_coordinates import rebuild
+from .chain_events import locate, pair_reach, suspect
 from .chain_extrapolation import coefficients, extrapolate, finish, next_order
-from .chain_forces import forces, separation
+from .chain_forces import forces
 from .chain_row import BAD_TIME, HEAD, OK, body_velocities
-from .chain_tree import ALL_LISTED, list_pairs, path, prim, to_bodies, to_edges
-from .double_double import two_sum
+from .chain_tree import ALL_LISTED, list_pairs
 
 COMPLETED = 0
 PARTIAL = 1
@@ -29,65 +30,8 @@ NOT_FINITE = 5
 LANDING = 2.3e-16  # relative distance from the asked time that counts as there: one unit of round-off
 MAX_TRIALS = 60  # of one micro-step; each rejection shortens it at least by half
 
-PASSAGE = 1.5  # a periastron below this multiple of the reach, by its osculating orbit, is looked at
-
 # places in ``statistics``
 STEPS, REJECTED, EVALUATIONS, REBUILDS, MAX_V, MAX_COMPACTNESS, LANDINGS = range(7)
-
-
-@njit(cache=True, error_model="numpy")
-def rebuild(n, mass, order, lo, yh, yl, perturbed):
-    """Find the minimum spanning tree anew and rewrite order, lo and the state (in place) in its coordinates."""
-    xh = np.empty(3 * n)
-    xl = np.empty(3 * n)
-    vh = np.empty(3 * n)
-    vl = np.empty(3 * n)
-    X = slice(HEAD, HEAD + 3 * n)
-    V = slice(HEAD + 3 * n, HEAD + 6 * n)
-    to_bodies(n, yh[X], yl[X], lo, xh, xl)
-    to_bodies(n, yh[V], yl[V], lo, vh, vl)
-    root = 0
-    for i in range(n):
-        if mass[order[i]] > mass[order[root]]:
-            root = i
-    new_order = np.empty(n, np.int64)
-    new_lo = np.empty(n - 1, np.int64)
-    prim(n, xh, root, new_order, new_lo)
-    same = True
-    for i in range(n):
-        if new_order[i] != i or (i > 0 and new_lo[i - 1] != lo[i - 1]):
-            same = False
-            break
-    if same:
-        return
-    to_edges(n, xh, xl, new_order, new_lo, yh[X], yl[X])
-    to_edges(n, vh, vl, new_order, new_lo, yh[V], yl[V])
-    rows = order.copy()
-    for i in range(n):
-        order[i] = rows[new_order[i]]
-        if i > 0:
-            lo[i - 1] = new_lo[i - 1]
-    if perturbed:
-        spin = yh[HEAD + 6 * n : HEAD + 9 * n].copy()
-        for i in range(n):
-            for d in range(3):
-                yh[HEAD + (6 + d) * n + i] = spin[d * n + new_order[i]]
-
-
-@njit(cache=True, error_model="numpy")
-def pair_reach(i, j, mass, kind, horizon, radius):
-    """Return the distance at which bodies i and j are an event: merger, tidal disruption, or contact."""
-    if kind[i] == 1 and kind[j] == 1:
-        return horizon[i] + horizon[j]
-    if kind[i] == 1 or kind[j] == 1:
-        hole = i if kind[i] == 1 else j
-        star = j if kind[i] == 1 else i
-        if radius[star] == 0.0:
-            return 0.0
-        return max(horizon[hole], radius[star] * (mass[hole] / mass[star]) ** (1.0 / 3.0))
-    if radius[i] == 0.0 or radius[j] == 0.0:
-        return 0.0
-    return radius[i] + radius[j]
 
 
 @njit(cache=True, error_model="numpy")
@@ -122,116 +66,6 @@ def _cubic_landing(t0, t1, r0, r1, wanted, H):
         else:
             high = z
     return 0.5 * (low + high) * H
-
-
-@njit(cache=True, error_model="numpy")
-def _gap(p, n, y, pairs, reach2):
-    """Return r^2 / reach^2 - 1 of a listed pair."""
-    dx, dy, dz = separation(p, n, y[HEAD : HEAD + 3 * n], pairs[2], pairs[3], pairs[4])
-    return (dx * dx + dy * dy + dz * dz) / reach2[p] - 1.0
-
-
-@njit(cache=True, error_model="numpy")
-def _radial(p, n, y, pairs):
-    """Return x . v of a listed pair."""
-    x, y_, z = separation(p, n, y[HEAD : HEAD + 3 * n], pairs[2], pairs[3], pairs[4])
-    u, v, w = separation(p, n, y[HEAD + 3 * n : HEAD + 6 * n], pairs[2], pairs[3], pairs[4])
-    return x * u + y_ * v + z * w
-
-
-@njit(cache=True, error_model="numpy")
-def _periastron(p, n, y, pairs, mu):
-    """Return the periastron of the osculating Kepler orbit of a listed pair."""
-    x, y_, z = separation(p, n, y[HEAD : HEAD + 3 * n], pairs[2], pairs[3], pairs[4])
-    u, v, w = separation(p, n, y[HEAD + 3 * n : HEAD + 6 * n], pairs[2], pairs[3], pairs[4])
-    h2 = (y_ * w - z * v) ** 2 + (z * u - x * w) ** 2 + (x * v - y_ * u) ** 2
-    energy = 0.5 * (u * u + v * v + w * w) - mu / math.sqrt(x * x + y_ * y_ + z * z)
-    return h2 / mu / (1.0 + math.sqrt(max(0.0, 1.0 + 2.0 * energy * h2 / (mu * mu))))
-
-
-@njit(cache=True, error_model="numpy")
-def _suspect(p, n, y0, y1, pairs, reach2, mu, direction):
-    """Return whether a listed pair ends a step within reach, or may have been there at a periastron inside the step.
-
-    A step is shorter than an orbit, so that there is one periastron at most. The substeps of a row are no proof: on nearly
-    parabolic orbits a step is so long that they jump over it.
-    """
-    if _gap(p, n, y1, pairs, reach2) <= 0.0:
-        return True
-    if direction * _radial(p, n, y0, pairs) >= 0.0 or direction * _radial(p, n, y1, pairs) <= 0.0:
-        return False
-    closest = min(_periastron(p, n, y0, pairs, mu), _periastron(p, n, y1, pairs, mu))
-    return closest < PASSAGE * math.sqrt(reach2[p])
-
-
-@njit(cache=True, error_model="numpy")
-def _locate(p, fraction, H, target, rows, tolerance, y0h, y0l, yh, scales, factor, method, problem):
-    """Return (z, substeps done): a listed pair comes within reach at z H, where r^2 is below reach^2 by 1e-9; or -1.
-
-    ``fraction`` of H at which a substep saw it, or -1. A periastron inside the step is found by the sign of x . v
-    (regula falsi of the Illinois kind, on z), the entry by bisection before it.
-    """
-    pairs = problem[2]
-    reach2 = problem[3]
-    n = problem[0][2].shape[0]
-    y = method[4]
-    total = 0
-    high = 1.0
-    gap = _gap(p, n, yh, pairs, reach2)
-    if gap > 0.0 and fraction >= 0.0:
-        high = fraction
-        outcome, k, done, relative, ignored, other = extrapolate(
-            H * high, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
-        )
-        total += done
-        gap = _gap(p, n, y, pairs, reach2) if outcome == OK else 1.0
-    if gap > 0.0:
-        low = 0.0
-        high = 1.0
-        at_low = _radial(p, n, y0h, pairs)
-        at_high = _radial(p, n, yh, pairs)
-        if at_low * at_high >= 0.0:
-            return -1.0, total
-        for _ in range(80):
-            if high - low < 1e-13 or gap <= 0.0:
-                break
-            middle = (low * at_high - high * at_low) / (at_high - at_low)
-            outcome, k, done, relative, ignored, other = extrapolate(
-                H * middle, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
-            )
-            total += done
-            if outcome != OK:
-                return -1.0, total
-            gap = _gap(p, n, y, pairs, reach2)
-            value = _radial(p, n, y, pairs)
-            if value * at_high > 0.0:
-                at_low *= 0.5 if high < 1.0 else 1.0
-                high, at_high = middle, value
-            else:
-                at_high *= 0.5 if low > 0.0 else 1.0
-                low, at_low = middle, value
-            if gap <= 0.0:
-                high = middle
-            elif abs(value) < 1e-7 * math.sqrt(reach2[p] * scales[2] ** 2):
-                break
-        if gap > 0.0:
-            return -1.0, total
-    low = 0.0
-    for _ in range(80):
-        if gap > -1e-9:
-            break
-        middle = 0.5 * (low + high)
-        outcome, k, done, relative, ignored, other = extrapolate(
-            H * middle, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
-        )
-        total += done
-        trial = _gap(p, n, y, pairs, reach2) if outcome == OK else 1.0
-        if trial <= 0.0:
-            high = middle
-            gap = trial
-        else:
-            low = middle
-    return high, total
 
 
 @njit(cache=True, error_model="numpy")
@@ -356,7 +190,7 @@ def advance(
             reach2_all[p] = pair_reach(i, j, mass, kind, horizon, radius) ** 2
         reach2 = reach2_all[:n_pairs] if any_reach else reach2_all[:0]
         if perturbation is not None:
-            _map_special(n, order, slot0, n_pairs, first, second, perturbation[0])
+            map_special(n, order, slot0, n_pairs, first, second, perturbation[0])
         pairs = (first, second, start, edge, sign, corrected, pair_weight, pair_eps2)
         system = (G, total, mass, kind, seen, eps2)
         tree = (lo, n_pairs, n <= ALL_LISTED)
@@ -469,8 +303,8 @@ def advance(
                 continue
             seen_here = fraction if p == pair else -1.0
             mu = G * (mass[first[p]] + mass[second[p]])
-            if seen_here >= 0.0 or _suspect(p, n, y0h, yh, pairs, reach2, mu, direction):
-                z, done = _locate(
+            if seen_here >= 0.0 or suspect(p, n, y0h, yh, pairs, reach2, mu, direction):
+                z, done = locate(
                     p, seen_here, H, target, rows, tolerance, y0h, y0l, yh, scales, factor, method, problem
                 )
                 evaluations += done
@@ -507,7 +341,7 @@ def r2_largest(n, x):
 
 
 @njit(cache=True, error_model="numpy")
-def _map_special(n, order, slot0, n_pairs, first, second, post):
+def map_special(n, order, slot0, n_pairs, first, second, post):
     """Tell the post-Newtonian bundle where its bodies and their pairs are in tree order."""
     who = post[2]
     pair_of = post[4]
@@ -539,91 +373,3 @@ def _record_validity(n, n_pairs, first, second, r2, mass, kind, v, G, light, sta
         speed = math.sqrt(dx * dx + dy * dy + dz * dz) / light
         statistics[MAX_COMPACTNESS] = max(statistics[MAX_COMPACTNESS], compact)
         statistics[MAX_V] = max(statistics[MAX_V], speed)
-
-
-@njit(cache=True, error_model="numpy")
-def read_in(position, velocity, spin, mass, order, lo, yh, yl, with_spin):
-    """Overwrite the chain (order, lo, yh, yl; t = B = W = 0) by bodies in Cartesian coordinates, all tied to the heaviest."""
-    n = mass.shape[0]
-    total = mass.sum()
-    root = 0
-    for i in range(n):
-        if mass[i] > mass[root]:
-            root = i
-    order[0] = root
-    k = 1
-    for i in range(n):
-        if i != root:
-            order[k] = i
-            lo[k - 1] = 0
-            k += 1
-    yh[:] = 0.0
-    yl[:] = 0.0
-    for d in range(3):
-        for part in range(2):
-            a = HEAD + part * 3 * n + d * n
-            source = position if part == 0 else velocity
-            centre = 0.0
-            for i in range(n):
-                centre += mass[i] * (source[i, d] - source[root, d])
-            yh[a + n - 1] = source[root, d] + centre / total
-            for e in range(n - 1):
-                yh[a + e], yl[a + e] = two_sum(source[order[e + 1], d], -source[root, d])
-        if with_spin:
-            for i in range(n):
-                yh[HEAD + (6 + d) * n + i] = spin[order[i], d]
-
-
-@njit(cache=True, error_model="numpy")
-def read_out(position, velocity, spin, mass, order, lo, yh, yl, with_spin):
-    """Overwrite Cartesian position and velocity (n, 3) (and spin) by the chain's."""
-    n = mass.shape[0]
-    total = mass.sum()
-    bh = np.empty(3 * n)
-    bl = np.empty(3 * n)
-    for part in range(2):
-        at = HEAD + part * 3 * n
-        to_bodies(n, yh[at : at + 3 * n], yl[at : at + 3 * n], lo, bh, bl)
-        target = position if part == 0 else velocity
-        for d in range(3):
-            mean = 0.0
-            for i in range(n):
-                mean += mass[order[i]] * bh[d * n + i]
-            mean /= total
-            centre_h = yh[at + d * n + n - 1]
-            centre_l = yl[at + d * n + n - 1]
-            for i in range(n):
-                target[order[i], d] = centre_h + ((bh[d * n + i] - mean) + (bl[d * n + i] + centre_l))
-    if with_spin:
-        for d in range(3):
-            for i in range(n):
-                spin[order[i], d] = yh[HEAD + (6 + d) * n + i]
-
-
-@njit(cache=True, error_model="numpy")
-def energies(order, lo, yh, mass0, kind0, G, star_weight, star_softening):
-    """Return (T in the frame of the centre of mass, U = - potential energy) of a chain, pair by pair."""
-    n = mass0.shape[0]
-    mass = np.empty(n)
-    for i in range(n):
-        mass[i] = mass0[order[i]]
-    v = np.empty(3 * n)
-    kinetic = body_velocities(n, yh[HEAD + 3 * n : HEAD + 6 * n], lo, mass, mass.sum(), v)
-    edges = np.empty(n, np.int64)
-    signs = np.empty(n)
-    u = 0.0
-    for j in range(n):
-        for i in range(j):
-            length = path(i, j, lo, edges, signs)
-            r2 = 0.0
-            for d in range(3):
-                r = 0.0
-                for q in range(length):
-                    r += signs[q] * yh[HEAD + d * n + edges[q]]
-                r2 += r * r
-            stars = kind0[order[i]] == 0 and kind0[order[j]] == 0
-            if stars:
-                u += star_weight * mass[i] * mass[j] / math.sqrt(r2 + star_softening * star_softening)
-            else:
-                u += mass[i] * mass[j] / math.sqrt(r2)
-    return kinetic, G * u

@@ -3,7 +3,8 @@
 import numpy as np
 from numba import njit
 
-from .chain_cpu import _map_special, read_in, read_out, rebuild
+from .chain_coordinates import read_in, read_out, rebuild
+from .chain_cpu import map_special
 from .chain_forces import forces
 from .chain_row import HEAD, body_velocities
 from .chain_row import row as chain_row
@@ -54,7 +55,7 @@ def row(H, m, G, c, terms, mass, position, velocity, spin, out_position, out_vel
         np.zeros((n, 3)), np.zeros((n, 3)), np.zeros((n, 3)), np.zeros((n, 3)),
     )  # fmt: skip
     external = (False, np.zeros(3), np.zeros(3), np.zeros(3), np.zeros((3, 3)), np.zeros((3, 3)))
-    _map_special(n, order, slots, n_pairs, first, second, post)
+    map_special(n, order, slots, n_pairs, first, second, post)
     all_listed = n <= ALL_LISTED
     X = y0h[HEAD : HEAD + 3 * n]
     u = G * forces(
