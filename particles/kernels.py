@@ -14,7 +14,8 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,3 +110,23 @@ def use_kernel_cache() -> None:
 def compiled_before(module: str) -> bool:
     """Return whether the cache holds compiled functions of a kernel module, so that a first run can say it compiles."""
     return any(kernel_cache().rglob(f"{module}.*.nbi"))
+
+
+@contextmanager
+def watch_compilation(tell: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` once, when the first kernel is compiled inside the context; kernels that the cache holds do not count."""
+    from numba.core import event
+
+    class Watcher(event.Listener):
+        told = False
+
+        def on_start(self, event: event.Event) -> None:
+            if not self.told:
+                self.told = True
+                tell()
+
+        def on_end(self, event: event.Event) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Watcher()):
+        yield
