@@ -6,6 +6,7 @@ state first, then the trajectory.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -24,7 +25,7 @@ from .outputs import Lock, Outputs
 from .particles import InputError, Interrupted, NumericalFailure, Particles
 from .particles.io_checkpoint import read_checkpoint, write_checkpoint
 from .particles.io_h5md import TrajectoryWriter
-from .particles.kernels import compiled_before
+from .particles.kernels import compiled_before, watch_compilation
 from .particles.units import TIME
 from .progress import display
 from .signals import StopRequest
@@ -157,6 +158,11 @@ def run(
 
 def execute(asked: Request) -> Result:
     """Start or resume a run; see ``run``."""
+    with contextlib.nullcontext() if asked.quiet else watch_compilation(_say_compiling):
+        return _execute(asked)
+
+
+def _execute(asked: Request) -> Result:
     outputs = asked.outputs
     saved = None
     if asked.resume and not asked.overwrite:
@@ -180,7 +186,7 @@ def execute(asked: Request) -> Result:
 def _start(asked: Request, job: Job) -> Result:
     outputs = asked.outputs
     text = used_toml(job.config, asked)
-    _say(asked, job)
+    _warn(job)
     outputs.prepare_folder()
     first = job.simulation()
     with Lock(outputs.used) as used:
@@ -203,7 +209,7 @@ def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
         return Result(state, outputs.trajectory, None)
     job = build(config, asked.inputs, state)
     text = used_toml(job.config, asked)
-    _say(asked, job)
+    _warn(job)
     with Lock(outputs.used) as used:
         used.write(text)
         lengths = next((o["lengths"] for o in tree["observers"].values() if "lengths" in o), None)
@@ -336,12 +342,13 @@ def _flat(tables: Mapping[str, Any], head: str = "") -> dict[str, Any]:
 # ---------------------------------------------------------------------- what is said
 
 
-def _say(asked: Request, job: Job) -> None:
-    """Tell warnings, and that kernels will be compiled."""
+def _warn(job: Job) -> None:
     for line in job.warnings:
         print(f"askel: warning: {line}", file=sys.stderr)
-    if not asked.quiet and not kernels_ready():
-        print("compiling kernels, once for this version; this takes up to a minute ...", file=sys.stderr, flush=True)
+
+
+def _say_compiling() -> None:
+    print("compiling kernels, once for this version; this takes up to a minute ...", file=sys.stderr, flush=True)
 
 
 def kernel_modules() -> list[str]:
@@ -350,7 +357,7 @@ def kernel_modules() -> list[str]:
 
 
 def kernels_ready() -> bool:
-    """Return whether the kernels of the job have been compiled by an earlier run."""
+    """Return whether the cache holds kernels of all modules of the job (if perhaps not every version of them)."""
     return all(compiled_before(module) for module in kernel_modules())
 
 

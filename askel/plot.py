@@ -57,6 +57,8 @@ def plot(
     InputError : not a trajectory, an unknown format, or a picture that is there already
 
     """
+    import matplotlib
+
     target = Path(target)
     if target.suffix.lower() not in FORMATS:
         raise InputError(f"{target}: pictures are {', '.join('*' + f for f in FORMATS)}")
@@ -64,7 +66,8 @@ def plot(
         raise InputError(f"{target} is there already; use --overwrite, or -o another name")
     picture = figure(read_history(Path(source), last), plane, Path(source).name)
     metadata = {"Date": None} if target.suffix.lower() == ".svg" else None
-    picture.savefig(target, dpi=130, metadata=metadata)
+    with matplotlib.rc_context(_STYLE):
+        picture.savefig(target, dpi=130, metadata=metadata)
     return target
 
 

@@ -35,10 +35,14 @@ class Display(Protocol):
 
 
 class Rate:
-    """Simulated time per second of wall-clock time, smoothed; and the time left."""
+    """Simulated time per second of wall-clock time, smoothed; and the time left.
+
+    The first measurement is left out: kernels may have been compiled in it.
+    """
 
     def __init__(self) -> None:
         self._last: tuple[float, float] | None = None
+        self._measured = 0
         self.value = math.nan
 
     def update(self, time: float) -> None:
@@ -50,10 +54,11 @@ class Rate:
         seconds, done = now - self._last[0], abs(time - self._last[1])
         if seconds < 0.2:  # shorter intervals measure the calls, not the run
             return
-        fresh = done / seconds
-        jumped = math.isnan(self.value) or not 0.2 * self.value < fresh < 5.0 * self.value  # compiling, or a new phase
-        self.value = fresh if jumped else _SMOOTHING * fresh + (1 - _SMOOTHING) * self.value
         self._last = (now, time)
+        self._measured += 1
+        if self._measured > 1:
+            fresh = done / seconds
+            self.value = fresh if math.isnan(self.value) else _SMOOTHING * fresh + (1 - _SMOOTHING) * self.value
 
     def left(self, remaining: float) -> float:
         """Return seconds for the remaining simulated time; NaN where unknown."""
@@ -107,11 +112,12 @@ class Lines:
         if clock.monotonic() - self._last < LINE_INTERVAL:
             return
         self._last = clock.monotonic()
+        left = self._rate.left(simulation.t_end - simulation.time)
         parts = [
             f"t = {simulation.time:.6g} of {simulation.t_end:.6g}{self._unit}",
-            f"{self._rate.value:.3g}{self._unit}/s",
+            f"{self._rate.value:.3g}{self._unit}/s" if self._rate.value > 0.0 else "",
             _error(simulation),
-            f"{duration(self._rate.left(simulation.t_end - simulation.time))} left",
+            f"{duration(left)} left" if math.isfinite(left) else "",
         ]
         print(" | ".join(p for p in parts if p), file=sys.stderr, flush=True)
 

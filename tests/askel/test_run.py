@@ -273,3 +273,16 @@ def test_warnings_of_a_doubtful_output(folder) -> None:
     answer = folder.askel("run", "job.toml", "-s", "output.every=0.001")
     assert answer.code == 0
     assert "shorter than integrator.step" in answer.err
+
+
+@pytest.mark.slow
+def test_the_first_run_says_that_it_compiles_and_the_second_does_not_compile(folder, monkeypatch) -> None:
+    monkeypatch.setenv("ASKEL_CACHE_DIR", str(folder.path / "cache"))
+    folder.write()
+    heard = []
+    for _ in range(2):
+        process = folder.start("run", "job.toml", "--overwrite")
+        heard.append(process.communicate(timeout=300)[1])
+        assert process.returncode == 0
+    assert "compiling kernels" in heard[0]
+    assert "compiling kernels" not in heard[1]
