@@ -113,6 +113,13 @@ def standard_masses(species: NDArray[np.integer]) -> NDArray[np.float64]:
     return np.array(atomic_masses[species], dtype=float)
 
 
+def symbols(species: NDArray[np.integer]) -> list[str]:
+    """Return the chemical symbols of atomic numbers (n,)."""
+    from ase.data import chemical_symbols
+
+    return [chemical_symbols[z] for z in species]
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -190,7 +197,7 @@ def _read(path: Path, frame: int | None) -> list[Atoms]:
         raise InputError(f"{path} is in no format that Askel or ASE knows")
     chosen = slice(None) if frame is None else slice(frame, frame + 1 or None)  # a number is clamped by some readers
     try:
-        images: list[Atoms] = read(path, chosen, format=kind)
+        images: Any = read(path, chosen, format=kind)
         if not images and frame is not None:
             check_frame(path, frame, len(read(path, slice(None), format=kind)))
     except InputError:
@@ -200,7 +207,7 @@ def _read(path: Path, frame: int | None) -> list[Atoms]:
         raise InputError(f"{path} cannot be read as {kind}: {what[:120]}") from None
     if not images:
         raise InputError(f"{path} holds no atoms")
-    return images
+    return list(images)
 
 
 def _format_of(path: Path, *, reading: bool) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -262,7 +263,8 @@ class Trajectory:
 
     def close(self) -> None:
         """Close the file."""
-        self._h5.close()
+        with suppress(RuntimeError):  # HDF5 may complain of damage even then
+            self._h5.close()
 
     def __enter__(self) -> Trajectory:
         return self

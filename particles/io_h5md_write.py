@@ -17,7 +17,7 @@ from .fields import FIELDS, PARTICLE_FIELDS, Field
 from .io_h5md_layout import GROUP, REPORT, add_element, boundary_names, declare_field, make_layout, write_attributes
 from .io_h5md_tables import Row, check_table_name, open_table, table_length, tables, write_rows
 from .io_h5md_units import file_units, read_units
-from .io_hdf5 import dataset, extend, reason
+from .io_hdf5 import dataset, extend, reading, reason
 from .io_journal import JournaledFile, uninterrupted
 from .particles import Particles
 from .units import UnitSystem
@@ -312,8 +312,11 @@ class TrajectoryWriter:
         finally:
             self._closed = True
             with uninterrupted():
-                self._h5.close()
-                self._close_file()
+                try:
+                    with reading(self._target):
+                        self._h5.close()
+                finally:
+                    self._close_file()
 
     def _close_file(self) -> None:
         if self._file.failure is None and self._published:

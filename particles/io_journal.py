@@ -25,6 +25,7 @@ PAGE = 4096
 _MAGIC = b"ASKELJ1\n"
 _HEADER = struct.Struct("<8sQQIII")  # magic, pages, file size, crc of page 0 before and after, crc of all that follows
 _NUMBER = struct.Struct("<Q")
+_FAILURES = (OSError, ValueError, OverflowError, MemoryError)  # of the disk; of a closed file; of a damaged one
 
 
 def journal_path(path: Path) -> Path:
@@ -148,7 +149,7 @@ class JournaledFile:
             view[done:] = bytes(len(view) - done)
             if self._pages:
                 self._overlay(view, start)
-        except (OSError, ValueError) as error:
+        except _FAILURES as error:
             self.failure = self.failure or error
         self._at = start + len(view)
         return len(view)
@@ -168,7 +169,7 @@ class JournaledFile:
             try:
                 self._file.seek(start + held)
                 _write_all(self._file, view[held:])
-            except (OSError, ValueError) as error:
+            except _FAILURES as error:
                 self.failure, held = error, len(view)
         if held:
             self._hold(start, view[:held])
@@ -259,7 +260,7 @@ class JournaledFile:
             try:
                 self._file.seek(number * PAGE)
                 content = self._file.read(PAGE)
-            except (OSError, ValueError) as error:
+            except _FAILURES as error:
                 self.failure, content = self.failure or error, b""
             page = self._pages[number] = bytearray(content.ljust(PAGE, b"\0"))
         return page

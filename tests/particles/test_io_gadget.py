@@ -33,6 +33,19 @@ def test_there_and_back(tmp_path_factory, name):
     assert facts["format"] == "gadget" and facts["kinds"] == {"star": 17, "black-hole": 3, "dark-matter": 20}
 
 
+def test_scalings_that_pynbody_asks_for(tmp_path):
+    write(tmp_path / "x.hdf5", galaxy())
+    kpc, mass, speed = 3.0856775814913673e21, 1.98841e43, 1e5
+    expected = {"Coordinates": (1, 0, 0), "Velocities": (0, 0, 1), "Masses": (0, 1, 0), "Spin": (1, 1, 1)}
+    with h5py.File(tmp_path / "x.hdf5") as h5:
+        for name, powers in expected.items():
+            found = h5[f"PartType4/{name}"].attrs
+            assert tuple(found[f"{k}_scaling"] for k in ("length", "mass", "velocity")) == powers
+            assert (found["a_scaling"], found["h_scaling"]) == (0, 0)
+            value = kpc ** powers[0] * mass ** powers[1] * speed ** powers[2]
+            assert found["to_cgs"] == pytest.approx(value, rel=1e-5)
+
+
 def foreign(path, *, units=True, **header):
     attributes = {"NumPart_ThisFile": [0, 2, 0, 0, 1, 0], "MassTable": [0, 7.0, 0, 0, 0, 0], "Time": 2.0} | header
     with h5py.File(path, "w") as h5:

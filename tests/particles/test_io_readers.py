@@ -62,6 +62,20 @@ def test_mdanalysis(mda, molecular):
             assert frame.dimensions is None
 
 
+def test_to_mdanalysis_adds_what_is_left_out(mda, molecular, tmp_path):
+    from askel.particles.io_mdanalysis import to_mdanalysis
+
+    path, atoms = molecular
+    universe = to_mdanalysis(path)
+    np.testing.assert_allclose(universe.atoms.masses, atoms[0].get_masses(), rtol=1e-6)
+    assert list(universe.atoms.elements) == atoms[0].get_chemical_symbols() and universe.trajectory.n_frames == 3
+    np.testing.assert_allclose(universe.atoms.center_of_mass(), atoms[0].get_center_of_mass(), atol=1e-5)
+    stars = Particles([1.0, 2.0], np.eye(2, 3), np.zeros((2, 3)), identity=[5, 6])
+    write(tmp_path / "stars.h5md", stars)
+    universe = to_mdanalysis(tmp_path / "stars.h5md")
+    assert universe.atoms.ids.tolist() == [5, 6] and universe.atoms.masses.tolist() == [1.0, 2.0]
+
+
 def test_znh5md(molecular):
     znh5md = quiet_import("znh5md")
     path, atoms = molecular
