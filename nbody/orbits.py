@@ -284,9 +284,7 @@ def find_binaries(
     m, x, v = (np.array(values, dtype=np.float64) for values in (mass, position, velocity))
     n = m.size
     if m.shape != (n,) or x.shape != (n, 3) or v.shape != (n, 3) or np.any(m < 0):
-        raise InputError(
-            f"find_binaries needs masses (n,) >= 0 and two (n, 3); got {m.shape}, {x.shape}, {v.shape}"
-        )
+        raise InputError(f"find_binaries needs masses (n,) >= 0 and two (n, 3); got {m.shape}, {x.shape}, {v.shape}")
     names = range(n) if identity is None else identity
     members: list[tuple[int, ...]] = [(int(name),) for name in names]
     level, apastron = np.zeros(n, dtype=np.int64), np.zeros(n)
