@@ -38,7 +38,7 @@ class GravityCalculator(Calculator):
 
     """
 
-    implemented_properties: Sequence[str] = ("energy", "free_energy", "forces")
+    implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 - as ASE declares it
 
     def __init__(
         self,
@@ -63,11 +63,13 @@ class GravityCalculator(Calculator):
     ) -> None:
         """Overwrite ``results`` with the energy and the forces of the atoms."""
         super().calculate(atoms, properties, system_changes)
-        if self.atoms.pbc.any():
+        here = self.atoms
+        assert here is not None, "ASE keeps a copy of the atoms"
+        if here.pbc.any():
             raise InputError("gravity has no periodic boundaries; use atoms with pbc=False")
-        mass = self.atoms.get_masses()
+        mass = here.get_masses()
         acceleration, potential = accelerations(
-            self.atoms.positions,
+            here.positions,
             mass,
             softening=self.softening,
             kind=self.kind,
