@@ -244,8 +244,10 @@ def run(writer, start, stop):
 
 
 def content(path):
+    with h5py.File(path) as h5:
+        rows = {name: h5[f"particles/trajectory/{name}/value"][:] for name in ("id", "position", "spin")}
     with Trajectory(path) as t:
-        return [s.to_dict() for s in t], {name: t.table(name) for name in t.tables()}
+        return [s.to_dict() for s in t], {name: t.table(name) for name in t.tables()}, rows
 
 
 @pytest.mark.parametrize("checkpoint", [1, 3, 5, 6, 8])
