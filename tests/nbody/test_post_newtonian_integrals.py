@@ -110,7 +110,7 @@ def test_a_wrong_coefficient_is_noticed(
 def test_spins_conserve_to_leading_order(names: tuple[str, ...], quantity: str) -> None:
     """Linear in the spins for SO (one spin at a time), bilinear for SS and Q: exact at that order."""
     mass, x, v, s = state(2, 3)
-    for spins in ([s * [[1], [0]], s * [[0], [1]]] if names == ("SO",) else [s]):
+    for spins in [s * [[1], [0]], s * [[0], [1]]] if names == ("SO",) else [s]:
         pieces = [
             derivative((), quantity, names, mass, x, v, spins),
             derivative(names, quantity, (), mass, x, v, spins),
