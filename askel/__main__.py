@@ -13,7 +13,8 @@ EXIT_BY_SIGNAL = 130  # what shells return for SIGINT
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0 done, 2 bad input, 3 numerical failure, 4 missing dependency, 75 stopped and can be resumed, 1 our mistake.
+    0 done, 2 bad input, 3 numerical failure, 4 missing dependency, 75 stopped and can be resumed, 1 the rest
+    (a full disk, or a mistake of Askel's).
     """
     from .cli import parser
 

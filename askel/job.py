@@ -247,21 +247,22 @@ def _run(
         if saved is not None:
             simulation.load_state_dict(saved["simulation"])
         with StopRequest(_hours(asked)) as stop:
-            outcome = "failed"
             try:
                 report = simulation.run(job.t_end, stop=stop)
-                outcome = "stopped" if report.stopped else "finished"
             except NumericalFailure as failure:
-                outcome = f"failed: {failure}"
+                _report(writer, job, simulation, f"failed: {failure}", spent)
                 raise
-            finally:
-                mergers = writer.lengths().get("events/merger", 0)
-                writer.set_report(report_of(job, simulation, outcome, mergers, spent + simulation.wall_time))
+        _report(writer, job, simulation, "stopped" if report.stopped else "finished", spent)
     if report.stopped:
         raise Interrupted(
             f"stopped by {stop.reason} at t = {report.time:.10g}; a checkpoint is written: go on with --resume"
         )
     return Result(simulation.particles, asked.outputs.trajectory, report)
+
+
+def _report(writer: TrajectoryWriter, job: Job, simulation: Simulation, outcome: str, spent: float) -> None:
+    mergers = writer.lengths().get("events/merger", 0)
+    writer.set_report(report_of(job, simulation, outcome, mergers, spent + simulation.wall_time))
 
 
 def _hours(asked: Request) -> float | None:
