@@ -6,7 +6,6 @@ from askel.integrators import (
     Capabilities,
     Change,
     Checkpoints,
-    ErrorPerStep,
     Event,
     Fixed,
     Outcome,
@@ -16,10 +15,9 @@ from askel.integrators import (
     Step,
     Whole,
 )
-from askel.integrators.composition import leapfrog, yoshida6
+from askel.integrators.composition import leapfrog
 from askel.integrators.conformance import ReferenceGravity, distance, kepler, same_bits, three_bodies
 from askel.integrators.gauss_radau import GaussRadau
-from askel.integrators.step_doubling import StepDoubling
 from askel.particles import InputError, NumericalFailure, Particles, UnitSystem
 
 GRAVITY = ReferenceGravity()
@@ -316,65 +314,3 @@ def test_unknown_energy_is_nan_and_nothing_breaks():
 def test_leapfrog_energy_error_has_the_size_theory_gives():
     coarse, fine = (fixed(step, observers=[Records(0.1)]).run(6.0).max_energy_error for step in (0.1, 0.05))
     assert 3.5 < coarse / fine < 4.5
-
-
-# ---------------------------------------------------------------------- error control
-
-
-def controlled(tolerance, **options):
-    method = StepDoubling(yoshida6(GRAVITY), tolerance=tolerance)
-    return Simulation(kepler(0.9), method, ErrorPerStep(6, 0.5), potential=GRAVITY, **options)
-
-
-def test_step_doubling_under_error_control():
-    errors, steps = [], []
-    for tolerance in (1e-6, 1e-10):
-        run = controlled(tolerance)
-        steps.append(run.run(6.0).steps)
-        errors.append(distance(run.particles, kepler(0.9, time=6.0)))
-    assert 1e-9 < errors[1] < 1e-6 < errors[0] < 3e-1
-    assert 2.0 < steps[1] / steps[0] < 6.0  # 10^(4/7) = 3.7
-
-
-def test_error_control_restarts_bit_equal():
-    unbroken, first, second = controlled(1e-8), controlled(1e-8), controlled(1e-8)
-    count = iter(range(10**6))
-    first.run(6.0, stop=lambda: next(count) == 20)
-    second.load_state_dict(first.state_dict())
-    assert unbroken.run(6.0).steps == second.run(6.0).steps > 20
-    assert same_bits(unbroken.particles, second.particles)
-
-
-def test_error_control_needs_an_error():
-    with pytest.raises(InputError, match="wrap it in StepDoubling"):
-        Simulation(kepler(0.1), leapfrog(GRAVITY), ErrorPerStep(2, 0.1)).run(1.0)
-
-
-def test_error_control_that_cannot_meet_the_tolerance_fails_clearly():
-    class Hopeless(Drift):
-        def advance(self, particles, carry, dt):
-            return Step(dt, error=1e6)
-
-    run = Simulation(kepler(0.1), Hopeless(), ErrorPerStep(2, 0.1))
-    with pytest.raises(NumericalFailure, match="step size fell below"):
-        run.run(1.0)
-
-
-def test_step_doubling_is_two_half_steps_and_its_error_has_the_right_order():
-    method = StepDoubling(leapfrog(GRAVITY), tolerance=1e-6)
-    errors = []
-    for dt in (0.1, 0.05):
-        particles, halves = kepler(0.3, time=1.0), kepler(0.3, time=1.0)
-        errors.append(method.advance(particles, method.start(particles), dt).error)
-        carry = method.inner.start(halves)
-        for _ in range(2):
-            method.inner.advance(halves, carry, dt / 2)
-        assert same_bits(particles, halves)
-    assert 2.8 < math.log2(errors[0] / errors[1]) < 3.2
-
-
-def test_step_doubling_strides():
-    assert StepDoubling(Drift(strides=(0.5, 1.0, 3.0)), tolerance=1.0).capabilities.strides == (1.0,)
-    for inner in (Drift(strides=(1.0, 3.0)), GaussRadau(GRAVITY)):
-        with pytest.raises(InputError, match="step doubling"):
-            StepDoubling(inner, tolerance=1.0)
