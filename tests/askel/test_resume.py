@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from askel.particles.io_checkpoint import read_checkpoint
+from askel.particles.io_h5md import Trajectory
 
 import askel
 
@@ -91,6 +92,54 @@ def test_the_time_limit_stops_and_the_run_goes_on_in_pieces(folder, wholes) -> N
         if codes[-1] == 0:
             break
     assert set(codes) == {0, 75}
+    assert same_content(whole, folder.path / "run.h5md")
+
+
+SPINNING = """
+[units]
+system = "nbody"
+speed_of_light = 6.0
+[[particles.body]]
+mass = 0.5
+position = [0.5, 0.0, 0.0]
+velocity = [0.0, 0.35, 0.0]
+dimensionless_spin = [0.1, 0.2, 0.5]
+[[particles.body]]
+mass = 0.5
+position = [-0.5, 0.0, 0.0]
+velocity = [0.0, -0.35, 0.0]
+[[particles.body]]
+mass = 0.2
+position = [5.0, 1.0, 2.0]
+velocity = [0.0, 0.3, 0.2]
+[post_newtonian]
+terms = ["1", "1cross", "2", "2.5", "SO", "SS"]
+[mergers]
+distance = 5.0
+[integrator]
+kind = "chain"
+[run]
+t_end = 10.0
+[output]
+file = "run.h5md"
+every = 0.05
+"""
+
+
+@pytest.mark.slow
+def test_pieces_of_a_relativistic_run_with_a_merger_are_bit_equal(folder) -> None:
+    whole = unbroken(folder, SPINNING)
+    with Trajectory(whole) as file:
+        assert len(file.table("events/merger")["time"]) == 1
+        assert (file[0].n, file[-1].n) == (3, 2)
+    folder.write(SPINNING)
+    codes = []
+    for _ in range(300):
+        codes.append(folder.askel("run", "job.toml", "--quiet", "--resume", "--max-hours", str(0.1 / 3600)).code)
+        if codes[-1] == 0:
+            break
+    assert codes[-1] == 0
+    assert codes.count(75) >= 2
     assert same_content(whole, folder.path / "run.h5md")
 
 
