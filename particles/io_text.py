@@ -27,7 +27,10 @@ def sniff(path: Path, head: bytes) -> bool:
     """Return whether the first line that is no comment has seven numbers."""
     if b"\0" in head:
         return False
-    for line in head.decode("utf-8", "replace").splitlines()[:-1] or [head.decode("utf-8", "replace")]:
+    lines = head.decode("utf-8", "replace").splitlines()
+    if path.stat().st_size > len(head):
+        lines = lines[:-1] or lines  # the head may end inside a line
+    for line in lines:
         words = line.partition("#")[0].split()
         if words:
             return len(words) == len(COLUMNS) and all(_is_number(w) for w in words)

@@ -34,6 +34,11 @@ def test_every_bit_comes_back(tmp_path_factory, rows, units, time, name):
     same(state, read(path))
 
 
+def test_one_body_below_comments_is_found_by_its_content(tmp_path):
+    (tmp_path / "b").write_text("# units: nbody\n# a comment\n1 0 0 0 0 0 0")
+    assert read(tmp_path / "b").n == 1
+
+
 def test_a_file_by_hand(tmp_path):
     path = tmp_path / "bodies.txt"
     path.write_text("# Pythagorean\n\n3 1 3 0 0 0 0  # the first\n4\t-2 -1 0  0 0 0\n5 1 -1 0 0 0 -.5e-3\n")
