@@ -93,8 +93,8 @@ class RegularisedChain:
 
     Parameters
     ----------
-    tolerance : relative error per micro-step, of every edge vector, velocity vector and of the time (1e-13; 1e-15 is about
-        round-off)
+    tolerance : relative error per micro-step, of every edge vector, velocity vector and of the time (1e-13; at 1e-15
+        round-off decides)
     softening : length, Plummer softening of star-star forces when ``star_star`` is "softened"
     star_star : "normal", "none" (stars feel black holes alone) or "softened"; black holes are never softened
     post_newtonian : names of terms, see ``askel.nbody.post_newtonian``; needs units with a speed of light
@@ -108,9 +108,10 @@ class RegularisedChain:
 
     Notes
     -----
-    Positions, velocities and spins of the particles are overwritten by ``advance``. Energy: |dE/E| of 1e-13 to 1e-12 over
-    thousands of orbits at any eccentricity. Post-Newtonian terms are evaluated in the inertial frame in which the
-    centre of mass was at rest at the start.
+    Positions, velocities and spins of the particles are overwritten by ``advance``. Measured |dE/E| after 1000 orbits: at
+    tolerance 1e-13, 4e-12 to 6e-12 for e >= 0.999 and 4e-11 for circular orbits (twice the steps); at 1e-14 ten times
+    less; the Pythagorean problem to t = 75 ends within 6e-12 and 6e-13. Post-Newtonian terms are evaluated in the
+    inertial frame in which the centre of mass was at rest at the start.
 
     Raises
     ------
