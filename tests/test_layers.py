@@ -37,9 +37,7 @@ HOMES = {
 NARROW_HOMES = {"numba.cuda": ("*/_kernels/*_cuda.py", "askel/environment.py")}
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 80
-LONGEST_KERNEL_FILE = 700
-#: files that are longer for now; do not add to this list, take from it
-TO_SPLIT = {"integrators/loop.py": 420, "integrators/observers.py": 430}
+LONGEST_KERNEL_FILE = 460
 
 
 class Source:
@@ -195,7 +193,7 @@ def test_a_cycle_would_be_seen():
 
 @every_source
 def test_files_are_short(source):
-    limit = LONGEST_KERNEL_FILE if source.is_kernel else TO_SPLIT.get(source.path.as_posix(), LONGEST_FILE)
+    limit = LONGEST_KERNEL_FILE if source.is_kernel else LONGEST_FILE
     assert source.text.count("\n") <= limit
 
 
