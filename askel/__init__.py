@@ -8,6 +8,7 @@ is first used.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from .particles.files import read, write
 
 __version__ = "0.1.0"
+
+# Started in a checkout, Python finds this folder before the installed package; its sister folders are then beside it.
+_beside = Path(__file__).resolve().parents[1]
+if (_beside / "pyproject.toml").is_file() and (_beside / "particles" / "fields.py").is_file():
+    __path__.append(str(_beside))
 
 #: name -> module that has it
 _LATER = {

@@ -127,3 +127,11 @@ def test_constraints_pin_what_is_required():
 
 def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_a_checkout_works_from_its_own_folder():
+    """Python puts the working directory first: the folder ``askel`` there must find its sisters without an installation."""
+    code = "import sys; sys.path[:] = ['.', *(p for p in sys.path if p)]; sys.meta_path = [f for f in sys.meta_path "
+    code += "if 'editable' not in repr(f)]; import askel; print(askel.Particles.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "Particles\n", done.stderr
