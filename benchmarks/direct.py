@@ -7,7 +7,6 @@ Accuracy is the largest relative difference of an acceleration from the NumPy re
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,7 @@ import numpy as np
 from askel.integrators import Evaluation
 from askel.nbody import DirectGravity
 from askel.particles import Particles
-
-from askel import __version__
+from machine import machine, versions
 
 SIZES = (16, 64, 256, 1024, 4096, 8192)
 ROUNDS = 9
@@ -86,13 +84,6 @@ def row(n: int, wants: tuple[str, ...]) -> dict[str, float]:
     }
 
 
-def processor() -> str:
-    """Return the name and the widest vector unit of the processor."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    model = next((x.split(":")[1].strip() for x in info.splitlines() if x.startswith("model name")), platform.machine())
-    return f"{model} ({'AVX-512' if 'avx512f' in info else 'AVX2' if 'avx2' in info else 'unknown vectors'})"
-
-
 def main() -> None:
     """Measure, print a table and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,8 +92,8 @@ def main() -> None:
     arguments = parser.parse_args()
     numba.set_num_threads(arguments.threads)
     record: dict[str, object] = {
-        "machine": processor(),
-        "versions": {"askel": __version__, "numba": numba.__version__, "numpy": np.__version__},
+        "machine": machine(),
+        "versions": versions("askel", "numba", "numpy"),
         "threads": arguments.threads,
     }
     for name, wants in (

@@ -38,7 +38,7 @@ class DirectGravity:
     ----------
     softening : length of all particles; 0: the lengths in ``particles.softening``, or none where that is absent
     star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
-    backend : "cpu" (threads from about a thousand particles on; results do not depend on their number) or "reference"
+    backend : "cpu" (threads from about five hundred particles on; results do not depend on their number) or "reference"
 
     Raises
     ------

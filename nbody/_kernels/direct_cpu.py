@@ -5,9 +5,10 @@ out by cutting the loop in two), and reassociation lets the compiler fill whatev
 is summed by one thread in one order, so results do not depend on the number of threads.
 
 Legend
-    x, y, z, u, v, w   components of positions and velocities, one array each
-    m                  masses as the present target sees them
-    e2                 squared softenings;   on = 1.0 where the pair with the present target is softened, else 0.0
+    c        rows x, y, z and, with the jerk, the components u, v, w of the velocities
+    k        what the present target is: 0 ordinary, 1 special
+    seen[k]  masses as a target of that sort sees them;   e2  squared softenings
+    on[k]    1.0 where a pair with a target of that sort is softened, else 0.0
 """
 
 import numpy as np
@@ -15,22 +16,22 @@ from numba import njit, prange
 
 from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
 
-THREADS_FROM = 1024  # particles; below it starting threads costs more than it saves
+THREADS_FROM = 512  # particles; below it starting threads costs more than it saves
 
 _ROW = {"contract", "reassoc", "nsz", "arcp"}  # nothing here is compensated; infinities and NaN keep their meaning
 
 
 @njit(cache=True, error_model="numpy", fastmath=_ROW)
-def _pull(i, start, stop, x, y, z, m, e2, on):
-    x0, y0, z0, e0 = x[i], y[i], z[i], e2[i]
+def _pull(i, start, stop, k, c, seen, e2, on):
+    x0, y0, z0, e0 = c[0, i], c[1, i], c[2, i], e2[i]
     ax = ay = az = phi = 0.0
     for j in range(start, stop):
-        dx = x[j] - x0
-        dy = y[j] - y0
-        dz = z[j] - z0
-        s2 = dx * dx + dy * dy + dz * dz + max(e2[j], e0) * on[j]
+        dx = c[0, j] - x0
+        dy = c[1, j] - y0
+        dz = c[2, j] - z0
+        s2 = dx * dx + dy * dy + dz * dz + max(e2[j], e0) * on[k, j]
         inverse = 1.0 / np.sqrt(s2)
-        g = m[j] * inverse
+        g = seen[k, j] * inverse
         phi += g
         g *= inverse * inverse
         ax += g * dx
@@ -40,20 +41,20 @@ def _pull(i, start, stop, x, y, z, m, e2, on):
 
 
 @njit(cache=True, error_model="numpy", fastmath=_ROW)
-def _pull_jerk(i, start, stop, x, y, z, u, v, w, m, e2, on):
-    x0, y0, z0, u0, v0, w0, e0 = x[i], y[i], z[i], u[i], v[i], w[i], e2[i]
+def _pull_jerk(i, start, stop, k, c, seen, e2, on):
+    x0, y0, z0, u0, v0, w0, e0 = c[0, i], c[1, i], c[2, i], c[3, i], c[4, i], c[5, i], e2[i]
     ax = ay = az = jx = jy = jz = phi = 0.0
     for j in range(start, stop):
-        dx = x[j] - x0
-        dy = y[j] - y0
-        dz = z[j] - z0
-        du = u[j] - u0
-        dv = v[j] - v0
-        dw = w[j] - w0
-        s2 = dx * dx + dy * dy + dz * dz + max(e2[j], e0) * on[j]
+        dx = c[0, j] - x0
+        dy = c[1, j] - y0
+        dz = c[2, j] - z0
+        du = c[3, j] - u0
+        dv = c[4, j] - v0
+        dw = c[5, j] - w0
+        s2 = dx * dx + dy * dy + dz * dz + max(e2[j], e0) * on[k, j]
         inverse = 1.0 / np.sqrt(s2)
         inverse2 = inverse * inverse
-        g = m[j] * inverse
+        g = seen[k, j] * inverse
         phi += g
         g *= inverse2
         along = 3.0 * inverse2 * (dx * du + dy * dv + dz * dw)
@@ -69,9 +70,8 @@ def _pull_jerk(i, start, stop, x, y, z, u, v, w, m, e2, on):
 @njit(cache=True, error_model="numpy")
 def _row(i, columns, seen, e2, on, special, G, acceleration, potential):
     k = 1 if special[i] else 0
-    x, y, z = columns[0], columns[1], columns[2]
-    before = _pull(i, 0, i, x, y, z, seen[k], e2, on[k])
-    after = _pull(i, i + 1, len(e2), x, y, z, seen[k], e2, on[k])
+    before = _pull(i, 0, i, k, columns, seen, e2, on)
+    after = _pull(i, i + 1, len(e2), k, columns, seen, e2, on)
     for d in range(3):
         acceleration[i, d] = G * (before[d] + after[d])
     potential[i] = -G * (before[3] + after[3])
@@ -80,9 +80,8 @@ def _row(i, columns, seen, e2, on, special, G, acceleration, potential):
 @njit(cache=True, error_model="numpy")
 def _row_jerk(i, columns, seen, e2, on, special, G, acceleration, jerk, potential):
     k = 1 if special[i] else 0
-    x, y, z, u, v, w = columns[0], columns[1], columns[2], columns[3], columns[4], columns[5]
-    before = _pull_jerk(i, 0, i, x, y, z, u, v, w, seen[k], e2, on[k])
-    after = _pull_jerk(i, i + 1, len(e2), x, y, z, u, v, w, seen[k], e2, on[k])
+    before = _pull_jerk(i, 0, i, k, columns, seen, e2, on)
+    after = _pull_jerk(i, i + 1, len(e2), k, columns, seen, e2, on)
     for d in range(3):
         acceleration[i, d] = G * (before[d] + after[d])
         jerk[i, d] = G * (before[3 + d] + after[3 + d])
