@@ -3,7 +3,7 @@
 from .errors import AskelError, InputError, Interrupted, MissingDependency, NumericalFailure
 from .exchange import Exchange, Serial
 from .fields import FIELDS, KINDS, PARTICLE_FIELDS, SYSTEM_FIELDS, Field
-from .kernels import KERNELS, register, resolve
+from .kernels import KERNELS, kernel_threads, register, resolve
 from .particles import Particles, join
 from .units import UNIT_SYSTEMS, UnitSystem, custom_units, geometric_units, nbody_units
 
@@ -27,6 +27,7 @@ __all__ = [
     "custom_units",
     "geometric_units",
     "join",
+    "kernel_threads",
     "nbody_units",
     "register",
     "resolve",

@@ -130,3 +130,16 @@ def watch_compilation(tell: Callable[[], None]) -> Iterator[None]:
 
     with event.install_listener("numba:compile", Watcher()):
         yield
+
+
+@contextmanager
+def kernel_threads(threads: int) -> Iterator[None]:
+    """Let kernels use so many threads inside the context (at most as many as numba was started with)."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(max(1, min(threads, int(numba.config.NUMBA_NUM_THREADS))))  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

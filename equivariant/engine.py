@@ -1,0 +1,360 @@
+"""Inference on the CPU without torch: fused numba kernels and BLAS, one stride of many atoms at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from threadpoolctl import ThreadpoolController
+
+from ..particles import InputError, kernel_threads, resolve
+from .architecture import Architecture
+from .bases import SILU_GAIN, cutoff_function, radial_basis, speed_basis, velocity_harmonics
+from .conservation import conserve
+from .graph import Graph, neighbour_graph
+from .harmonics import solid_harmonics
+from .model_file import Model
+from .parameters import layer_irreps
+from .paths import Irreps, Paths, dimension, paths
+from .tables import RadialTable, basis, tabulate
+
+FloatArray = NDArray[np.float64]
+
+#: Error of the tabulated radial functions, relative to their largest value.
+_TABLE_TOLERANCE = {"float32": 1e-6, "float64": 1e-9}
+#: Angstrom; pairs closer than this are refused where the model's card does not say what its training data held.
+_SHORTEST = 0.5
+#: Share of the shortest distance of the training data down to which a model may be asked.
+_CLOSER = 0.8
+
+
+class Engine:
+    """One model, ready to be applied.
+
+    Parameters
+    ----------
+    model : Model with head "stride"
+    dtype : "float32" or "float64", of features and weights; positions, edges and momenta are float64 always
+    backend : of the kernels, "cpu" or "reference"
+    threads : of kernels and BLAS; None leaves both as they are
+
+    Attributes
+    ----------
+    architecture : Architecture
+    shortest : Angstrom, the shortest distance of a pair that is accepted
+
+    Raises
+    ------
+    InputError : a model of another head, an unknown dtype
+
+    """
+
+    def __init__(
+        self, model: Model, *, dtype: str = "float32", backend: str = "cpu", threads: int | None = None
+    ) -> None:
+        if model.architecture.head != "stride":
+            raise InputError(
+                f"this model has the head {model.architecture.head!r}; a stride needs one with head 'stride'"
+            )
+        if dtype not in _TABLE_TOLERANCE:
+            raise InputError(f"dtype is {dtype!r}; expected 'float32' or 'float64'")
+        self.architecture: Architecture = model.architecture
+        self.dtype = np.dtype(dtype)
+        self.card = model.card
+        self.threads = threads
+        self._blas = None if threads is None else ThreadpoolController()
+        card_shortest = model.card.get("shortest_pair")
+        self.shortest = _CLOSER * float(card_shortest) if card_shortest else _SHORTEST
+        self._exact = {name: np.asarray(w, np.float64) for name, w in model.weights.items()}
+        self._weights = {name: np.ascontiguousarray(w, self.dtype) for name, w in model.weights.items()}
+        self._couple = resolve("couple", backend)
+        self._tabulated = resolve("couple_tabulated", backend)
+        self._tables: dict[tuple[int, int], RadialTable] = {}
+        self._layers = [_Layer.of(self.architecture, t, self.dtype) for t in range(self.architecture.layers)]
+
+    def stride(
+        self,
+        species: ArrayLike,
+        mass: ArrayLike,
+        position: FloatArray,
+        velocity: FloatArray,
+        cell: ArrayLike | None,
+        periodic: ArrayLike,
+        stride: float,
+        starts: ArrayLike | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the displacement and the new velocity after one stride, with the total momenta of the state.
+
+        Parameters
+        ----------
+        species : (n,) atomic numbers;  mass : (n,) amu
+        position, velocity : (n, 3) Angstrom, Angstrom/fs
+        cell : (3, 3) Angstrom or None;  periodic : (3,) bool
+        stride : fs, one that the model was trained for
+        starts : (R + 1,) first rows of R independent replicas in the same cell, advanced as one graph
+
+        Returns
+        -------
+        (n, 3) Angstrom, (n, 3) Angstrom/fs, float64
+
+        Raises
+        ------
+        InputError : unknown species or stride, pairs closer than ``shortest``, positions that are not finite
+
+        """
+        a = self.architecture
+        row = a.stride_index(stride)
+        index = a.species_index(species)
+        atoms = _Atoms.of(a, index, mass, position, velocity, starts)
+        with self._threaded():
+            return self._stride(atoms, cell, periodic, row)
+
+    def _stride(self, atoms: _Atoms, cell: Any, periodic: Any, row: int) -> tuple[FloatArray, FloatArray]:
+        a = self.architecture
+        graph = neighbour_graph(atoms.position, cell, periodic, a.cutoff, atoms.starts)
+        self._refuse_close(graph, atoms.position)
+        order = np.argsort(atoms.species, kind="stable")  # one matrix product a species, on rows that lie together
+        out = np.empty((len(order), 3, 2))
+        out[order] = self._network(atoms.select(order), graph.reordered(order), row)
+        return self._stepped(atoms, out, row, bool(np.any(periodic)))
+
+    def _network(self, atoms: _Atoms, graph: Graph, row: int) -> NDArray:
+        """Return the two vectors (n, 3, 2) of the readout for atoms sorted by species."""
+        a = self.architecture
+        edges = _Edges.of(graph, atoms.position, a, self.dtype)
+        x, facts, y_own = self._first(atoms, row)
+        for layer in self._layers:
+            x = self._layer(layer, row, x, graph, edges, facts, y_own, atoms)
+        last = self._layers[-1].after
+        first = dimension(last[: last.index((1, -1))])
+        return atoms.per_species(x[:, first : first + 3], self._weights["readout"])
+
+    def _stepped(self, atoms: _Atoms, out: FloatArray, row: int, periodic: bool) -> tuple[FloatArray, FloatArray]:
+        """Return baseline + scaled output, with the momenta of the old state."""
+        a, s = self.architecture, atoms.species
+        ballistic = a.strides[row] * atoms.velocity
+
+        def column(table: Any) -> FloatArray:
+            return np.asarray(table[row], float)[s][:, None]
+
+        displacement = column(a.drift) * ballistic + column(a.displacement_scale) * out[..., 0]
+        velocity = column(a.memory) * atoms.velocity + column(a.velocity_change_scale) * out[..., 1]
+        frames = len(atoms.starts) - 1
+        displacement, velocity = conserve(
+            displacement, velocity, position=atoms.position, before=atoms.velocity, mass=atoms.mass, frame=atoms.frame,
+            stride=np.full(frames, a.strides[row]), open_frame=np.full(frames, 0.0 if periodic else 1.0),
+            sums=atoms.sums, stack=np.stack,
+        )  # fmt: skip
+        return displacement, velocity
+
+    def _layer(
+        self,
+        layer: _Layer,
+        row: int,
+        x: NDArray,
+        graph: Graph,
+        edges: _Edges,
+        facts: NDArray,
+        y_own: NDArray,
+        atoms: _Atoms,
+    ) -> NDArray:
+        a, c, n, t = self.architecture, self.architecture.channels, len(x), layer.number
+        table = self.table(t, row)
+        place, fractions = edges.places(table)
+        through, last = layer.through, layer.last
+        message = np.empty(through.rows * n * c, self.dtype)
+        self._tabulated(
+            x, edges.harmonics, place, fractions, table.coefficients.reshape(-1, through.n, c), graph.sender, graph.receiver,
+            graph.start, through.table, through.entries, layer.through_values, message,
+        )  # fmt: skip
+        middle = np.concatenate(self._mixed(f"{t}_message", message, through, n), axis=1)
+        own = self._perceptron(f"{t}_speed", facts).reshape(n, last.n, c)
+        update = np.empty(last.rows * n * c, self.dtype)
+        index = np.arange(n + 1)
+        self._couple(
+            middle, y_own, own, index[:-1], index[:-1], index, last.table, last.entries, layer.last_values, update,
+        )  # fmt: skip
+        new = self._mixed(f"{t}_update", update, last, n)
+        for k, kind in enumerate(layer.after):
+            if kind in layer.before:
+                first = dimension(layer.before[: layer.before.index(kind)])
+                old = x[:, first : first + 2 * kind[0] + 1]
+                new[k] += atoms.per_species(old, self._weights[f"{t}_residual_{k}"])
+        return _gate(new, layer.after, a.channels)
+
+    def _first(self, atoms: _Atoms, row: int) -> tuple[NDArray, NDArray, NDArray]:
+        a, w, s = self.architecture, self._weights, atoms.species
+        reduced = atoms.velocity / np.asarray(a.velocity_scale)[s][:, None]
+        heavier = np.log(atoms.mass / np.asarray(a.masses)[s])[:, None].astype(self.dtype)
+        gauss = speed_basis(np.sqrt((reduced**2).sum(axis=1) + 1e-30), a, np).astype(self.dtype)
+        scalars = w["species"][s] + atoms.per_species(gauss[:, None], w["speed"])[:, 0]
+        scalars = scalars + w["stride"][row] + heavier * w["mass"]
+        y = np.ascontiguousarray(np.stack(velocity_harmonics(reduced, a.l_max), axis=1), self.dtype)
+        parts = [scalars[:, None]]
+        for degree in range(1, a.l_max + 1):
+            parts.append(y[:, degree**2 : (degree + 1) ** 2, None] * w[f"velocity_{degree}"][s][:, None])
+        one_hot = np.eye(len(a.species), dtype=self.dtype)[s]
+        chosen = np.tile(np.eye(len(a.strides), dtype=self.dtype)[row], (len(s), 1))
+        facts = np.concatenate([gauss, one_hot, chosen, heavier], axis=1)
+        return np.ascontiguousarray(np.concatenate(parts, axis=1), self.dtype), facts, y
+
+    # ------------------------------------------------------------------ pieces
+
+    def table(self, t: int, row: int) -> RadialTable:
+        """Return the tabulated radial weights of layer t for the stride of that row; made when first asked for."""
+        if (t, row) not in self._tables:
+            a, name = self.architecture, self.dtype.name
+            self._tables[t, row] = tabulate(
+                lambda length: self._radial(t, row, length), self.shortest, a.cutoff, _TABLE_TOLERANCE[name], name
+            )
+        return self._tables[t, row]
+
+    def _radial(self, t: int, row: int, length: FloatArray) -> FloatArray:
+        """Return the exact radial weights (E, P C), float64."""
+        a, w = self.architecture, self._exact
+        inputs = radial_basis(length, w["bessel"], a, np)
+        if len(a.strides) > 1:
+            inputs = np.concatenate([inputs, np.tile(np.eye(len(a.strides))[row], (len(length), 1))], axis=1)
+        envelope = cutoff_function(length, a)[:, None] / math.sqrt(a.average_neighbours)
+        return _perceptron(w, f"{t}_radial", inputs) * envelope
+
+    def _perceptron(self, name: str, inputs: NDArray) -> NDArray:
+        return _perceptron(self._weights, name, inputs)
+
+    def _mixed(self, name: str, message: NDArray, through: Paths, n: int) -> list[NDArray]:
+        c, parts = self.architecture.channels, []
+        for k, (first, degree, width) in enumerate(through.blocks):
+            rows = (2 * degree + 1) * width
+            block = message[first * n * c : (first + rows) * n * c].reshape(n * (2 * degree + 1), width * c)
+            parts.append((block @ self._weights[f"{name}_{k}"]).reshape(n, 2 * degree + 1, -1))
+        return parts
+
+    def _refuse_close(self, graph: Graph, position: FloatArray) -> None:
+        length = np.linalg.norm(graph.vectors(position), axis=1)
+        if len(length) and not length.min() >= self.shortest:
+            e = int(np.argmin(length))
+            raise InputError(
+                f"atoms {graph.receiver[e]} and {graph.sender[e]} are {length[e]:.3g} Angstrom apart; this model knows pairs "
+                f"down to {self.shortest:.3g} Angstrom"
+            )
+
+    @contextlib.contextmanager
+    def _threaded(self) -> Iterator[None]:
+        if self.threads is None:
+            yield
+            return
+        assert self._blas is not None, "made with threads"
+        with kernel_threads(self.threads), self._blas.limit(limits=self.threads, user_api="blas"):
+            yield
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Layer:
+    number: int
+    before: Irreps
+    after: Irreps
+    through: Paths
+    last: Paths
+    through_values: NDArray
+    last_values: NDArray
+
+    @classmethod
+    def of(cls, a: Architecture, t: int, dtype: np.dtype) -> _Layer:
+        before, middle, after = layer_irreps(a, t)
+        through, last = paths(before, middle, a.l_max), paths(middle, after, a.l_max)
+        return cls(t, before, after, through, last, through.values.astype(dtype), last.values.astype(dtype))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Atoms:
+    """A state; ``bounds`` are the first rows of each species once it is sorted by them."""
+
+    species: NDArray[np.int64]
+    mass: FloatArray
+    position: FloatArray
+    velocity: FloatArray
+    starts: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, a: Architecture, index: NDArray[np.int64], mass: ArrayLike, position: Any, velocity: Any, starts: Any
+    ) -> _Atoms:
+        first = np.array([0, len(index)]) if starts is None else np.asarray(starts, np.int64)
+        frame = np.repeat(np.arange(len(first) - 1), np.diff(first))
+        bounds = np.cumsum([0, *np.bincount(index, minlength=len(a.species))])
+        floats = [np.ascontiguousarray(v, np.float64) for v in (mass, position, velocity)]
+        return cls(index, floats[0], floats[1], floats[2], first, frame, bounds)
+
+    def select(self, order: NDArray[np.int64]) -> _Atoms:
+        """Return the atoms in another order."""
+        columns = (self.species, self.mass, self.position, self.velocity)
+        return _Atoms(*(np.ascontiguousarray(c[order]) for c in columns), self.starts, self.frame[order], self.bounds)
+
+    def sums(self, values: FloatArray) -> FloatArray:
+        """Return the sums over each replica, (R, k), in the order in which replicas lie together."""
+        return np.asarray(np.add.reduceat(values, self.starts[:-1], axis=0))
+
+    def per_species(self, x: NDArray, weight: NDArray) -> NDArray:
+        """Return x (n, k, in) times the matrix (in, out) of each atom's species, for atoms sorted by species."""
+        n, k, fan_in = x.shape
+        out = np.empty((n, k, weight.shape[2]), x.dtype)
+        for s, (begin, end) in enumerate(pairwise(self.bounds.tolist())):
+            if end > begin:
+                rows = x[begin:end].reshape(-1, fan_in)
+                np.matmul(rows, weight[s], out=out[begin:end].reshape(len(rows), -1))
+        return out
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Edges:
+    length: FloatArray
+    harmonics: NDArray
+
+    @classmethod
+    def of(cls, graph: Graph, position: FloatArray, a: Architecture, dtype: np.dtype) -> _Edges:
+        vectors = graph.vectors(position)
+        length = np.sqrt(np.einsum("ei,ei->e", vectors, vectors))
+        with np.errstate(all="ignore"):
+            unit = vectors / length[:, None]
+        rows = solid_harmonics(unit[:, 0], unit[:, 1], unit[:, 2], a.l_max)
+        return cls(length, np.ascontiguousarray(np.stack(rows, axis=1), dtype))
+
+    def places(self, table: RadialTable) -> tuple[NDArray[np.int64], NDArray]:
+        """Return the first row of the table for each edge, and the values of the basis."""
+        scaled = (self.length - table.shortest) / table.spacing
+        place = np.minimum(scaled.astype(np.int64), len(table.coefficients) - 4)
+        return place, basis(scaled - place).astype(table.coefficients.dtype)
+
+
+def _perceptron(weights: dict[str, NDArray], name: str, inputs: NDArray) -> NDArray:
+    hidden, k = inputs, 0
+    while f"{name}_{k + 1}" in weights:
+        hidden = _silu(hidden @ weights[f"{name}_{k}"])
+        k += 1
+    return hidden @ weights[f"{name}_{k}"]
+
+
+def _silu(x: NDArray) -> NDArray:
+    return np.asarray(x.dtype.type(SILU_GAIN) * x * expit(x))
+
+
+def _gate(parts: list[NDArray], irreps: Irreps, channels: int) -> NDArray:
+    """Return gated features (n, D, C); see ``network.gate``."""
+    gates = expit(parts[0][..., channels:])
+    results, used = [_silu(parts[0][..., :channels])], 0
+    for (degree, _), part in zip(irreps[1:], parts[1:], strict=True):
+        if degree == 0:
+            results.append(np.tanh(part))
+        else:
+            results.append(part * gates[..., used * channels : (used + 1) * channels])
+            used += 1
+    return np.concatenate(results, axis=1)

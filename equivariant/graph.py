@@ -1,0 +1,120 @@
+"""Who is near whom: edges between atoms closer than the cutoff, sorted by receiver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..particles import InputError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Graph:
+    """Directed edges, each pair in both directions.
+
+    Attributes
+    ----------
+    sender, receiver : (E,) int64, rows of atoms; receivers ascend
+    shift : (E, 3) Angstrom, lattice vector: the edge is position[sender] + shift - position[receiver]
+    start : (n + 1,) int64, the edges of receiver i are start[i] ... start[i + 1] - 1
+
+    """
+
+    sender: NDArray[np.int64]
+    receiver: NDArray[np.int64]
+    shift: FloatArray
+    start: NDArray[np.int64]
+
+    def vectors(self, position: FloatArray) -> FloatArray:
+        """Return the edges (E, 3) for positions (n, 3), subtracted in float64."""
+        return np.asarray(position[self.sender] - position[self.receiver] + self.shift)
+
+    def reordered(self, order: NDArray[np.int64]) -> Graph:
+        """Return the same edges when row i of the atoms becomes what row ``order[i]`` is now."""
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        sender, receiver = place[self.sender], place[self.receiver]
+        edges = np.argsort(receiver, kind="stable")
+        return _sorted(len(order), sender[edges], receiver[edges], self.shift[edges])
+
+
+def neighbour_graph(
+    position: FloatArray,
+    cell: ArrayLike | None,
+    periodic: ArrayLike,
+    cutoff: float,
+    starts: ArrayLike | None = None,
+) -> Graph:
+    """Return the graph of all pairs closer than ``cutoff``, images included.
+
+    Parameters
+    ----------
+    position : (n, 3) float64
+    cell : (3, 3), rows are the cell vectors; None for open systems
+    periodic : (3,) bool
+    cutoff : the same unit of length
+    starts : (R + 1,) first rows of R independent replicas in the same cell, which do not see each other
+
+    Raises
+    ------
+    InputError : a periodic direction without a cell vector, positions that are not finite
+
+    """
+    if starts is not None and len(np.asarray(starts)) > 2:
+        return _joined(position, cell, periodic, cutoff, np.asarray(starts))
+    from vesin import NeighborList
+
+    n = len(position)
+    if not np.isfinite(position).all():
+        raise InputError(f"the position of atom {int(np.argwhere(~np.isfinite(position))[0][0])} is not finite")
+    wraps = np.asarray(periodic, dtype=bool)
+    box = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=float)
+    if wraps.any() and abs(np.linalg.det(_filled(box, wraps))) < 1e-12:
+        raise InputError("a periodic system needs three independent cell vectors where it is periodic")
+    if n == 0:
+        empty = np.zeros(0, np.int64)
+        return Graph(empty, empty, np.zeros((0, 3)), np.zeros(1, np.int64))
+    search = NeighborList(cutoff=float(cutoff), full_list=True)
+    receiver, sender, images = search.compute(
+        points=np.ascontiguousarray(position), box=_filled(box, wraps), periodic=wraps, quantities="ijS"
+    )
+    receiver, sender = receiver.astype(np.int64), sender.astype(np.int64)
+    order = np.lexsort((sender, receiver))
+    shift = images[order].astype(float) @ box
+    return _sorted(n, sender[order], receiver[order], shift)
+
+
+def _filled(box: FloatArray, periodic: NDArray[np.bool_]) -> FloatArray:
+    """Return the cell with unit vectors where a vector is missing in a direction that does not repeat."""
+    if not periodic.any():
+        return np.zeros((3, 3))
+    whole = box.copy()
+    for k in range(3):
+        if not periodic[k] and not whole[k].any():
+            others = [whole[j] for j in range(3) if j != k]
+            normal = np.cross(*others)
+            size = np.linalg.norm(normal)
+            whole[k] = normal / size if size > 0.0 else np.eye(3)[k]
+    return whole
+
+
+def _joined(
+    position: FloatArray, cell: ArrayLike | None, periodic: ArrayLike, cutoff: float, starts: NDArray[np.integer]
+) -> Graph:
+    parts = []
+    for begin, end in pairwise(starts.tolist()):
+        one = neighbour_graph(position[begin:end], cell, periodic, cutoff)
+        parts.append((one.sender + begin, one.receiver + begin, one.shift))
+    sender, receiver, shift = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return _sorted(len(position), sender, receiver, shift)
+
+
+def _sorted(n: int, sender: NDArray[np.int64], receiver: NDArray[np.int64], shift: FloatArray) -> Graph:
+    start = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(receiver, minlength=n), out=start[1:])
+    return Graph(sender, receiver, shift, start)
