@@ -1,7 +1,7 @@
 """From a job file to objects: units, particles, interactions, propagator, controller, resolver.
 
-The one place that names everything. Nothing here touches an output file, so that every mistake is found before anything
-is written.
+The one place that names everything; what only molecular dynamics needs is in ``build_stride``. Nothing here touches an
+output file, so that every mistake is found before anything is written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import checks
+from . import build_stride, checks
 from .config import as_tables, parse
 from .integrators import (
     PROPAGATORS,
@@ -40,11 +40,11 @@ from .tables import Config
 #: The resolver that [mergers] stands for.
 RESOLVER = "askel.nbody.mergers:Mergers"
 #: Packages that register propagators and kernels when they are imported.
-_PROVIDERS = ("askel.integrators", "askel.nbody")
+_PROVIDERS = ("askel.integrators", "askel.nbody", "askel.md")
 #: Parameters of propagators that other tables than [integrator] set.
 _ELSEWHERE = ("interaction", "softening", "star_star", "post_newtonian", "pairs", "merger_distance", "collisions")
 #: Parameters that only programs set, with objects.
-_PROGRAMS = ("external", "exchange", "splitting")
+_PROGRAMS = ("external", "exchange", "splitting", "model")
 #: Frames of a run that says nothing about its output.
 DEFAULT_FRAMES = 500
 #: First step tried under error control, of the whole run; the error decides whether it stands.
@@ -60,6 +60,9 @@ class Job:
     config : the job with everything resolved that it left open
     particles : the initial state
     propagator, controller, resolver, potential : as ``Simulation`` takes them
+    molecular : bool, whether it moves atoms: temperatures are watched then
+    thermostat : the layer around the propagator, or None
+    estimators : names of those of the error control
     t_end, every, series_every : float, in the time unit of the particles
     checkpoint_seconds : float, wall-clock time
     warnings : lines a user should read
@@ -77,6 +80,9 @@ class Job:
     series_every: float
     checkpoint_seconds: float
     warnings: tuple[str, ...]
+    molecular: bool = False
+    thermostat: Any = None
+    estimators: tuple[str, ...] = ()
 
     def simulation(self, observers: tuple[Observer, ...] = ()) -> Simulation:
         """Return the run loop over a copy of the initial state."""
@@ -105,6 +111,7 @@ def build(config: Config, folder: Path, particles: Particles | None = None) -> J
     InputError : values that cannot be used, alone or together
 
     """
+    fresh = particles is None
     if particles is None:
         particles = particles_of(config, folder)
     checks.masses(particles)
@@ -112,19 +119,35 @@ def build(config: Config, folder: Path, particles: Particles | None = None) -> J
     checks.post_newtonian(config, particles)
     checks.mergers(config, particles)
     times = _times(config, particles)
-    propagator, potential = _dynamics(config, particles)
-    propagator, controller = _stepping(config, propagator, particles.units, times["t_end"] - particles.time)
+    method = _method(config, particles, folder, times["t_end"] - particles.time)
+    around = build_stride.Surroundings(method.propagator)
+    if method.molecular or config.thermostat is not None:
+        step = _fixed_step(config, method)
+        around = build_stride.surround(config, method.propagator, method.potential, step, particles, folder)
+    notes = list(around.warnings)
+    if method.takes == "model":
+        notes += [
+            *method.propagator.notes(particles),
+            *_whole_strides(times, method.controller.step, particles, config),
+        ]
+    if fresh and not times["t_end"] > particles.time:
+        raise InputError(
+            f"run.t_end = {config.run.t_end}: is less than half a stride after the start; give a later time"
+        )
     resolved = _resolved(config, times)
     checks.memory(particles)
     return Job(
         config=resolved,
         particles=particles,
-        propagator=propagator,
-        controller=controller,
+        propagator=around.propagator,
+        controller=method.controller,
         resolver=_resolver(config),
-        potential=potential,
+        potential=method.potential,
         **times,
-        warnings=tuple(checks.warnings(config, particles, propagator, times)),
+        warnings=(*checks.warnings(config, particles, around.propagator, times), *notes),
+        molecular=method.molecular,
+        thermostat=around.thermostat,
+        estimators=around.estimators,
     )
 
 
@@ -148,6 +171,26 @@ def _times(config: Config, particles: Particles) -> dict[str, float]:
     return {"t_end": t_end, "every": every, "series_every": series, "checkpoint_seconds": seconds}
 
 
+def _whole_strides(times: dict[str, float], step: float, particles: Particles, config: Config) -> list[str]:
+    """Bring the times of a run to whole strides; return a line for each that a user gave otherwise."""
+    fs = particles.units.factor(TIME) / 1e-15
+    lines, given = (
+        [],
+        {"t_end": config.run.t_end, "every": config.output.every, "series_every": config.output.series_every},
+    )
+    for name, start in (("t_end", particles.time), ("every", 0.0), ("series_every", 0.0)):
+        span, changed = build_stride.whole_strides(times[name] - start, step)
+        if name != "t_end":
+            span = max(span, step)
+        times[name] = start + span
+        if changed and given[name] is not None:
+            table = "run" if name == "t_end" else "output"
+            lines.append(
+                f"{table}.{name} is rounded to {times[name] * fs:g} fs, a whole number of strides of {step * fs:g} fs"
+            )
+    return lines
+
+
 def _resolved(config: Config, times: Mapping[str, float]) -> Config:
     """Return the job with what was left open written out, so that repeating it does not depend on defaults."""
     tables = as_tables(config)
@@ -167,8 +210,19 @@ def registered() -> dict[str, PropagatorEntry]:
     return PROPAGATORS
 
 
-def _dynamics(config: Config, particles: Particles) -> tuple[Propagator, Interaction | None]:
-    """Return the propagator, and the interaction that gives the potential energy where it does not."""
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A method with what it needs, before anything goes around it."""
+
+    propagator: Any
+    controller: Any
+    potential: Interaction | None
+    takes: str
+    molecular: bool
+
+
+def _method(config: Config, particles: Particles, folder: Path, span: float) -> _Method:
+    """Return the propagator, its controller, and the interaction that gives the potential energy where it does not."""
     known = registered()
     kind = config.integrator.kind
     if kind not in known:
@@ -178,12 +232,46 @@ def _dynamics(config: Config, particles: Particles) -> tuple[Propagator, Interac
     entry = propagator_entry(kind)
     factory = entry.factory()
     options = _options(config, entry, factory, particles.units)
+    molecular = build_stride.is_molecular(config, entry.takes)
+    if entry.takes == "model":
+        build_stride.refuse_gravity(config, kind)
+        stride, step = build_stride.stride_and_step(config, factory, options, folder, particles)
+        forces = build_stride.forces_of(config, folder, particles)
+        return _Method(stride, Fixed(step), forces, entry.takes, molecular)
+    if config.integrator.model is not None:
+        raise InputError(f"integrator.model: {kind!r} takes no model; use kind = 'stride', or [forces] model = ...")
+    if not molecular:
+        build_stride.refuse_atoms_tables(config, kind)
     if entry.takes == "system":
+        if molecular:
+            raise InputError(f"forces: {kind!r} brings its own forces; use [integrator] kind = 'stride' or 'leapfrog'")
         checks.newtonian_kind(config, entry)
-        return factory(**options, **_elsewhere(config, entry, factory, particles.units)), None
-    checks.interaction_kind(config, entry)
-    interaction = _interaction(config, particles.units)
-    return factory(interaction, **options), interaction
+        method, potential = factory(**options, **_elsewhere(config, entry, factory, particles.units)), None
+    else:
+        potential = _potential(config, entry, particles, folder)
+        method = factory(potential, **options)
+    method, controller = _stepping(config, method, particles.units, span)
+    return _Method(method, controller, potential, entry.takes, molecular)
+
+
+def _potential(config: Config, entry: PropagatorEntry, particles: Particles, folder: Path) -> Interaction:
+    """Return the interaction that the particles move by: [forces], or else [gravity]."""
+    forces = build_stride.forces_of(config, folder, particles)
+    if forces is None:
+        checks.interaction_kind(config, entry)
+        return _interaction(config, particles.units)
+    build_stride.refuse_gravity(config, entry.kind)
+    if config.error_control is not None:
+        raise InputError(f"error_control: is for strides of a network; {entry.kind!r} takes tolerance")
+    return forces
+
+
+def _fixed_step(config: Config, method: _Method) -> float:
+    """Return the step of a method that layers may go around."""
+    step = getattr(method.controller, "step", None)
+    if step is None and (config.thermostat is not None or config.barostat is not None):
+        raise InputError("thermostat: thermostats go around fixed steps; give [integrator] step, of a fixed-step kind")
+    return 0.0 if step is None else float(step)
 
 
 def _options(config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem) -> dict[str, Any]:

@@ -47,11 +47,20 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("file")
     info.add_argument("--json", action="store_true", help="as JSON")
     _convert(add("convert", "turn a file into another format, by their names"))
-    _plot(add("plot", "draw orbits, energy error, orbital elements and strain of a trajectory"))
+    _plot(
+        add("plot", "draw a trajectory: orbits, energy error, strain; or temperatures, distributions, spectra of atoms")
+    )
+    _data(add("data", "make training data with a reference calculator, or from trajectories", _EXIT_CODES))
+    _train(add("train", "train a long stride, or an energy model", _EXIT_CODES))
+    _evaluate(add("evaluate", "judge a model against its reference"))
+    models = add("models", "list the models and references that come with askel, or print a model's card")
+    models.add_argument("name", nargs="?", help="a model's name or file")
+    models.add_argument("--json", action="store_true", help="as JSON")
     example = add("example", "list the example jobs, or write one of them here")
     example.add_argument("name", nargs="?", help="without .toml")
     add("check", "report the environment: versions, compiled kernels, threads, MPI, CUDA")
-    add("schema", "print the JSON schema of job files")
+    schema = add("schema", "print the JSON schema of job files, or of recipes")
+    schema.add_argument("of", nargs="?", choices=("job", "data", "train"), default="job", help="default: job")
     return top
 
 
@@ -79,3 +88,40 @@ def _plot(plot: argparse.ArgumentParser) -> None:
     plot.add_argument("--overwrite", action="store_true", help="replace the picture")
     plot.add_argument("--plane", choices=("xy", "xz", "yz"), default="xy", help="the projection of the orbits")
     plot.add_argument("--last", type=float, metavar="FRACTION", default=1.0, help="only the last part of the run")
+
+
+def _again(command: argparse.ArgumentParser) -> None:
+    """Add what the commands that work for long have in common."""
+    command.add_argument("-s", "--set", metavar="KEY=VALUE", action="append", default=[], help="override a key")
+    command.add_argument("--resume", action="store_true", help="go on with what is there; start if nothing is")
+    command.add_argument("--overwrite", action="store_true", help="replace existing output")
+    command.add_argument("--quiet", action="store_true", help="no progress and no summary")
+
+
+def _data(data: argparse.ArgumentParser) -> None:
+    data.add_argument("recipe", metavar="RECIPE", help="a TOML file: reference = ..., or [trajectories]")
+    data.add_argument("output", metavar="OUT.h5", help="the file of segments")
+    data.add_argument("--test", action="store_true", help="make the recipe's [test] set instead, from another seed")
+    _again(data)
+
+
+def _train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("recipe", metavar="RECIPE", help="a TOML file: data = [...], strides = [...], a budget")
+    train.add_argument("output", metavar="OUT", help="a folder, or *.safetensors (the folder is then named like it)")
+    train.add_argument("--max-minutes", type=float, metavar="M", help="budget, in place of the recipe's max_minutes")
+    _again(train)
+
+
+def _evaluate(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument("model", metavar="MODEL", help="a shipped model's name, or a file")
+    evaluate.add_argument("--data", metavar="TEST.h5", help="segments that were not trained on: errors of one step")
+    evaluate.add_argument("--reference", metavar="FILE", help="segments or trajectory to run against")
+    evaluate.add_argument("--seeds", type=int, metavar="N", default=4, help="runs (default: 4)")
+    evaluate.add_argument("--time", metavar="T", default="20 ps", help="of every run (default: 20 ps)")
+    evaluate.add_argument("--temperature", type=float, metavar="K", help="default: that of the reference")
+    evaluate.add_argument("--stride", type=float, metavar="FS", help="default: the model's longest")
+    evaluate.add_argument("--thermostat", metavar="KIND", default="bussi", help="bussi, langevin, nose-hoover or none")
+    evaluate.add_argument("-o", "--output", metavar="FOLDER", help="write judgement.png, .json and .md there")
+    evaluate.add_argument("--overwrite", action="store_true", help="replace them")
+    evaluate.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    evaluate.add_argument("--quiet", action="store_true", help="no progress")

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,15 @@ def run(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """Say what is in a file."""
-    from .particles.files import info as describe
+    from .describe import describe
 
-    facts = describe(options.file)
-    print(json.dumps(facts, indent=2, default=_plain) if options.json else "\n".join(_lines(facts)))
+    print(shown(describe(Path(options.file)), as_json=options.json))
     return 0
+
+
+def shown(facts: Mapping[str, Any], *, as_json: bool) -> str:
+    """Return facts as aligned lines, or as JSON."""
+    return json.dumps(facts, indent=2, default=_plain) if as_json else "\n".join(_lines(facts))
 
 
 def _plain(value: Any) -> Any:
@@ -61,6 +65,8 @@ def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
     for key, value in facts.items():
         if isinstance(value, Mapping) and value:
             lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        elif isinstance(value, list | tuple) and value and all(isinstance(v, Mapping) for v in value):
+            lines += [f"{indent}{key}", *(line for v in value for line in _lines(v, indent + "  "))]
         elif isinstance(value, str) and "\n" in value:
             lines += [f"{indent}{key}", *(f"{indent}    {line}" for line in value.splitlines())]
         else:
@@ -139,9 +145,56 @@ def check(options: argparse.Namespace) -> int:
 
 
 def schema(options: argparse.Namespace) -> int:
-    """Print the JSON schema of job files."""
-    from .tables import Config
-
-    json.dump(Config.model_json_schema(), sys.stdout, indent=2)
+    """Print the JSON schema of job files, or of the recipes of data or training."""
+    makers: dict[str, Callable[[], Any]] = {"job": _job_schema, "data": _data_schema, "train": _training_schema}
+    json.dump(makers[options.of](), sys.stdout, indent=2)
     print()
     return 0
+
+
+def _job_schema() -> Any:
+    from .tables import Config
+
+    return Config.model_json_schema()
+
+
+def _data_schema() -> Any:
+    from .learning_tables import DataRecipeTable
+
+    return DataRecipeTable.model_json_schema()
+
+
+def _training_schema() -> Any:
+    from pydantic import TypeAdapter
+
+    from .md.training_recipe import TrainingRecipe
+
+    return TypeAdapter(TrainingRecipe).json_schema()
+
+
+def data(options: argparse.Namespace) -> int:
+    """Make training data."""
+    from .learning import data as make
+
+    return make(options)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a model."""
+    from .learning import train as learn
+
+    return learn(options)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Judge a model."""
+    from .judging import evaluate as judge
+
+    return judge(options)
+
+
+def models(options: argparse.Namespace) -> int:
+    """List models and references."""
+    from .judging import models as say
+
+    return say(options)

@@ -11,13 +11,15 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from .particles import InputError
 from .tables import Config
+
+Whole = TypeVar("Whole", bound=BaseModel)
 
 #: Texts for what pydantic calls an error; {input} is what came.
 _EXPECTED = {
@@ -42,22 +44,31 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     InputError : no such file, not TOML, unknown keys, values of the wrong type or out of range
 
     """
+    return parse(override(read_toml(path), overrides), str(path))
+
+
+def read_toml(path: str | Path, what: str = "job") -> dict[str, Any]:
+    """Return a TOML file as nested tables; raises InputError when there is none, or it is not TOML."""
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        raise InputError(f"cannot read the job file {path}: {error.strerror}") from None
+        raise InputError(f"cannot read the {what} file {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not text; expected a TOML job file (askel example writes some)") from None
+        raise InputError(f"{path} is not text; expected a TOML {what} file (askel example writes some)") from None
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
-    return parse(override(tables, overrides), str(path))
 
 
 def parse(tables: Mapping[str, Any], origin: str = "job") -> Config:
-    """Return the job of nested tables.
+    """Return the job of nested tables; raises InputError as ``checked``."""
+    return checked(tables, Config, origin)
+
+
+def checked(tables: Mapping[str, Any], model: type[Whole], origin: str) -> Whole:
+    """Return nested tables as a model of all of them.
 
     Raises
     ------
@@ -65,12 +76,12 @@ def parse(tables: Mapping[str, Any], origin: str = "job") -> Config:
 
     """
     try:
-        return Config.model_validate(dict(tables))
+        return model.model_validate(dict(tables))
     except ValidationError as error:
         wrong = sorted(
             error.errors(), key=lambda e: e["type"] != "extra_forbidden"
         )  # a misspelt key explains a missing one
-        raise InputError(f"{origin}: {_sentence(wrong[0], tables)}") from None
+        raise InputError(f"{origin}: {_sentence(wrong[0], tables, model)}") from None
 
 
 def override(tables: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -126,12 +137,12 @@ def _value(text: str) -> Any:
         return text.strip()
 
 
-def _sentence(error: ErrorDetails, tables: Mapping[str, Any]) -> str:
+def _sentence(error: ErrorDetails, tables: Mapping[str, Any], whole: type[BaseModel]) -> str:
     """Return one line for a pydantic error: the key, what came, what was expected."""
     path = _key_path(error["loc"], tables)
     key, kind = ".".join(str(p) for p in path), error["type"]
     if kind == "extra_forbidden":
-        known = _known_keys(path[:-1])
+        known = _known_keys(path[:-1], whole)
         near = difflib.get_close_matches(str(path[-1]), known, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
         return f"unknown key {key!r}; {hint}"
@@ -167,9 +178,8 @@ def _key_path(location: Sequence[str | int], tables: Any) -> list[str | int]:
     return path
 
 
-def _known_keys(path: Sequence[str | int]) -> list[str]:
+def _known_keys(path: Sequence[str | int], model: type[BaseModel]) -> list[str]:
     """Return the keys of the table at ``path``."""
-    model: type[BaseModel] = Config
     for part in path:
         if isinstance(part, str):
             model = next(m for m in _models(model.model_fields[part].annotation))
@@ -185,6 +195,8 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 def as_tables(config: Config) -> dict[str, Any]:
     """Return the job as nested tables of plain values, without what is not set."""
     tables = config.model_dump(mode="python", exclude_none=True)
+    if config.forces is not None or config.integrator.model is not None:  # atoms know no gravity
+        del tables["gravity"]
     return {k: v for k, v in tables.items() if v}
 
 

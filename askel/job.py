@@ -14,29 +14,26 @@ import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .build import Job, build
-from .config import as_tables, load, override, parse, to_toml
-from .integrators import Checkpoints, EnergySeries, Progress, RunReport, Simulation, Snapshots
+from .config import load, override, parse
+from .integrators import Checkpoints, EnergySeries, Observer, Progress, RunReport, Simulation, Snapshots
 from .integrators.carry import state_from_tree
 from .outputs import Lock, Outputs
 from .particles import InputError, Interrupted, NumericalFailure, Particles
-from .particles.io_checkpoint import read_checkpoint, write_checkpoint
 from .particles.io_h5md import TrajectoryWriter
 from .particles.kernels import compiled_before, watch_compilation
 from .particles.units import TIME
-from .progress import display
+from .progress import Display, display
+from .saved import merged, read_saved, save, tables_of, used_toml
 from .signals import StopRequest
 from .tables import Config
 from .units_text import unit_text
 
-#: Keys that a resumed run may change: they do not change what has been computed.
-_FREE_KEYS = ("run.t_end", "run.max_hours", "output.checkpoint_every")
-#: Keys that are filled in when the job leaves them open, and then are those of the checkpoint.
-_FILLED_KEYS = ("output.every", "output.series_every")
-_KIND = "askel-run"
+if TYPE_CHECKING:
+    from .thermometer import Thermometer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +45,14 @@ class Result:
     particles : Particles, the final state
     trajectory : path of the trajectory file
     report : RunReport, or None when a resumed run was finished already
+    notes : lines about temperatures, momentum and energy, of a run of atoms
 
     """
 
     particles: Particles
     trajectory: Path
     report: RunReport | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ def _start(asked: Request, job: Job) -> Result:
         used.write(text)
         for old in (outputs.checkpoint, outputs.previous):
             old.unlink(missing_ok=True)
-        _save(outputs, first.state_dict(), text, 0.0)
+        save(outputs, first.state_dict(), text, 0.0)
         writer = _create(outputs, job, text)
         return _run(asked, job, writer, text)
 
@@ -201,13 +200,13 @@ def _start(asked: Request, job: Job) -> Result:
 def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
     outputs, tree = asked.outputs, saved["simulation"]
     state = state_from_tree(tree["particles"])
-    before = parse(_toml(saved["used"]), outputs.checkpoint.name)
-    config = _merged(asked, before)
+    before = parse(tables_of(saved["used"]), outputs.checkpoint.name)
+    config = merged(asked, before)
     if state.time >= state.units.read(config.run.t_end, TIME):
-        if not asked.quiet:
-            print(f"{outputs.trajectory}: finished already, at t = {state.time:.10g}; nothing to do", file=sys.stderr)
-        return Result(state, outputs.trajectory, None)
+        return _finished(asked, state)
     job = build(config, asked.inputs, state)
+    if state.time >= job.t_end:  # it was rounded to whole strides
+        return _finished(asked, state)
     text = used_toml(job.config, asked)
     _warn(job)
     with Lock(outputs.used) as used:
@@ -217,6 +216,13 @@ def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
             _create(outputs, job, text) if lengths is None else TrajectoryWriter.resume(outputs.trajectory, lengths)
         )
         return _run(asked, job, writer, text, saved)
+
+
+def _finished(asked: Request, state: Particles) -> Result:
+    if not asked.quiet:
+        name = asked.outputs.trajectory
+        print(f"{name}: finished already, at t = {state.time:.10g}; nothing to do", file=sys.stderr)
+    return Result(state, asked.outputs.trajectory, None)
 
 
 def _create(outputs: Outputs, job: Job, text: str) -> TrajectoryWriter:
@@ -232,112 +238,66 @@ def _run(
     started = clock.monotonic()
 
     def keep(tree: dict) -> None:
-        _save(asked.outputs, tree, text, spent + clock.monotonic() - started)
+        save(asked.outputs, tree, text, spent + clock.monotonic() - started)
 
-    unit = unit_text(job.particles.units, "time", " ")
-    with writer, display(unit, job.particles.time, quiet=asked.quiet) as shown:
-        simulation = job.simulation(
-            (
-                Snapshots(writer, job.every),
-                EnergySeries(writer, job.series_every),
-                Progress(shown.show),
-                Checkpoints(keep, job.checkpoint_seconds),
-            )
-        )
+    thermometer = _thermometer(writer, job) if job.molecular else None
+    with writer, _display(asked, job, thermometer) as shown:
+        watchers: list[Observer] = [Snapshots(writer, job.every)]
+        if job.potential is not None or not job.molecular:
+            watchers.append(EnergySeries(writer, job.series_every))
+        if thermometer is not None:
+            watchers.append(thermometer)
+        watchers += [Progress(shown.show), Checkpoints(keep, job.checkpoint_seconds)]
+        simulation = job.simulation(tuple(watchers))
         if saved is not None:
             simulation.load_state_dict(saved["simulation"])
         with StopRequest(_hours(asked)) as stop:
             try:
                 report = simulation.run(job.t_end, stop=stop)
             except NumericalFailure as failure:
-                _report(writer, job, simulation, f"failed: {failure}", spent)
+                _report(writer, job, simulation, f"failed: {failure}", spent, thermometer)
                 raise
-        _report(writer, job, simulation, "stopped" if report.stopped else "finished", spent)
+        _report(writer, job, simulation, "stopped" if report.stopped else "finished", spent, thermometer)
     if report.stopped:
         raise Interrupted(
             f"stopped by {stop.reason} at t = {report.time:.10g}; a checkpoint is written: go on with --resume"
         )
-    return Result(simulation.particles, asked.outputs.trajectory, report)
+    notes = () if thermometer is None else thermometer.notes(dict(report.statistics), report.wall_time)
+    return Result(simulation.particles, asked.outputs.trajectory, report, notes)
 
 
-def _report(writer: TrajectoryWriter, job: Job, simulation: Simulation, outcome: str, spent: float) -> None:
+def _thermometer(writer: TrajectoryWriter, job: Job) -> Thermometer:
+    from .thermometer import Thermometer
+
+    return Thermometer(writer, job.series_every, job.thermostat)
+
+
+def _display(asked: Request, job: Job, thermometer: Thermometer | None) -> Display:
+    """Return the progress display: molecular runs are shown in ps, with temperature and ns/day."""
+    start = job.particles.time
+    if thermometer is None:
+        return display(unit_text(job.particles.units, "time", " "), start, quiet=asked.quiet)
+    return display(
+        " ps", start, quiet=asked.quiet, scale=thermometer.picoseconds(1.0), measure=thermometer.words, daily="ns"
+    )
+
+
+def _report(
+    writer: TrajectoryWriter,
+    job: Job,
+    simulation: Simulation,
+    outcome: str,
+    spent: float,
+    thermometer: Thermometer | None,
+) -> None:
     mergers = writer.lengths().get("events/merger", 0)
-    writer.set_report(report_of(job, simulation, outcome, mergers, spent + simulation.wall_time))
+    facts = report_of(job, simulation, outcome, mergers, spent + simulation.wall_time)
+    writer.set_report(facts | ({} if thermometer is None else thermometer.facts()))
 
 
 def _hours(asked: Request) -> float | None:
     limits = [h for h in (asked.max_hours, asked.config.run.max_hours) if h is not None]
     return min(limits) if limits else None
-
-
-# ---------------------------------------------------------------------- checkpoints and used.toml
-
-
-def _save(outputs: Outputs, tree: dict[str, Any], text: str, wall_time: float) -> None:
-    whole = {"kind": _KIND, "version": __version__, "used": text, "wall_time": wall_time, "simulation": tree}
-    write_checkpoint(outputs.checkpoint, whole)
-
-
-def read_saved(outputs: Outputs) -> dict[str, Any] | None:
-    """Return the tree of the last good checkpoint, or None when there is none."""
-    if not (outputs.checkpoint.exists() or outputs.previous.exists()):
-        return None
-    saved = read_checkpoint(outputs.checkpoint)
-    if saved.note:
-        print(f"askel: warning: {saved.note}", file=sys.stderr)
-    if saved.get("kind") != _KIND:
-        raise InputError(f"{outputs.checkpoint} is not the checkpoint of an askel run; start anew with --overwrite")
-    return saved
-
-
-def _toml(text: str) -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads(text)
-
-
-def used_toml(config: Config, asked: Request) -> str:
-    """Return the job as TOML that repeats it when run from the folder of the output."""
-    tables = as_tables(config)
-    tables["output"]["file"] = asked.outputs.trajectory.name
-    source = tables["particles"].get("file")
-    if source is not None:
-        target = asked.outputs.trajectory.parent
-        tables["particles"]["file"] = os.path.relpath((asked.inputs / source).resolve(), target.resolve())
-    return to_toml(tables, [f"The job as askel {__version__} ran it; 'askel run' of this file repeats the run."])
-
-
-def _merged(asked: Request, before: Config) -> Config:
-    """Return the job of a resumed run: that of the checkpoint, with the keys that may change.
-
-    Raises
-    ------
-    InputError : a key that changes what has been computed is different
-
-    """
-    old, new = _flat(_toml(to_toml(as_tables(before)))), _flat(_toml(used_toml(asked.config, asked)))
-    for key in [*old, *(k for k in new if k not in old)]:
-        same = old.get(key) == new.get(key) or key in _FREE_KEYS or (key in _FILLED_KEYS and key not in new)
-        if not same and key != "output.file":
-            raise InputError(
-                f"{key} is {new.get(key, 'not set')!r} now and was {old.get(key, 'not set')!r} when the run started; a resumed "
-                "run keeps it: set it back, or start anew with --overwrite"
-            )
-    tables = as_tables(asked.config)
-    for key in _FILLED_KEYS:
-        table, name = key.split(".")
-        tables[table].setdefault(name, as_tables(before)[table][name])
-    return parse(tables)
-
-
-def _flat(tables: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{head}{key}."))
-        else:
-            flat[head + key] = value
-    return flat
 
 
 # ---------------------------------------------------------------------- what is said

@@ -1,4 +1,8 @@
-"""``askel plot``: one picture of a trajectory: orbits, the closest pair, energy error, orbital elements, strain."""
+"""``askel plot``: one picture of a trajectory, chosen by what it holds.
+
+Bodies: orbits, the closest pair, energy error, orbital elements, strain. Atoms: temperature by element, energy, pair
+distributions, vibrations.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .history import History, Pair, pairs_of, read_history
+from .molecules import Molecules, holds_atoms, read_molecules
 from .particles import InputError
 from .units_text import unit_text
 
@@ -64,7 +69,11 @@ def plot(
         raise InputError(f"{target}: pictures are {', '.join('*' + f for f in FORMATS)}")
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already; use --overwrite, or -o another name")
-    picture = figure(read_history(Path(source), last), plane, Path(source).name)
+    name = Path(source).name
+    if holds_atoms(Path(source)):
+        picture = molecular_figure(read_molecules(Path(source), last), name)
+    else:
+        picture = figure(read_history(Path(source), last), plane, name)
     metadata = {"Date": None} if target.suffix.lower() == ".svg" else None
     with matplotlib.rc_context(_STYLE):
         picture.savefig(target, dpi=130, metadata=metadata)
@@ -88,6 +97,22 @@ def figure(history: History, plane: str, title: str) -> Figure:
             fontsize=9,
             color="#666666",
         )
+    return picture
+
+
+def molecular_figure(molecules: Molecules, title: str) -> Figure:
+    """Return the picture of atoms as a matplotlib figure, without a window."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from .molecular_panels import draw
+
+    with matplotlib.rc_context(_STYLE):
+        picture = Figure(figsize=(11.0, 6.6), layout="constrained")
+        draw(picture, molecules)
+        frames, time = molecules.frames, molecules.time
+        text = f"{title}   ·   {frames.n} atoms, {len(frames)} frames, t = {time[0]:.4g} … {time[-1]:.4g} ps"
+        picture.suptitle(text, x=0.01, ha="left", fontsize=9, color="#666666")
     return picture
 
 

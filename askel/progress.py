@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import sys
 import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from .integrators import Simulation
 
@@ -77,6 +79,41 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How times are shown.
+
+    Attributes
+    ----------
+    unit : text after a time
+    scale : factor from the simulation's time to the one shown
+    measure : what else to say of a simulation; the energy error when not given
+    daily : unit of time simulated per day (a thousand of ``unit``), instead of ``unit`` per second; ""
+
+    """
+
+    unit: str
+    scale: float = 1.0
+    measure: Callable[[Simulation], str] | None = None
+    daily: str = ""
+
+    def time(self, value: float) -> str:
+        """Return a time."""
+        return f"{self.scale * value:.6g}"
+
+    def speed(self, rate: float) -> str:
+        """Return a rate; nothing where it is unknown."""
+        if not rate > 0.0:
+            return ""
+        if self.daily:
+            return f"{self.scale * rate * 86.4:.3g} {self.daily}/day"
+        return f"{self.scale * rate:.3g}{self.unit}/s"
+
+    def words(self, simulation: Simulation) -> str:
+        """Return what else there is to say."""
+        return _error(simulation) if self.measure is None else self.measure(simulation)
+
+
 def _error(simulation: Simulation) -> str:
     return f"dE/E {simulation.energy_error:8.1e}" if math.isfinite(simulation.energy_error) else ""
 
@@ -97,8 +134,8 @@ class Silent:
 class Lines:
     """One plain line every ten seconds, for files and pipes."""
 
-    def __init__(self, unit: str) -> None:
-        self._unit, self._rate, self._last = unit, Rate(), clock.monotonic()
+    def __init__(self, unit: str, **look: Any) -> None:
+        self._look, self._rate, self._last = Look(unit, **look), Rate(), clock.monotonic()
 
     def __enter__(self) -> Lines:
         return self
@@ -114,9 +151,9 @@ class Lines:
         self._last = clock.monotonic()
         left = self._rate.left(simulation.t_end - simulation.time)
         parts = [
-            f"t = {simulation.time:.6g} of {simulation.t_end:.6g}{self._unit}",
-            f"{self._rate.value:.3g}{self._unit}/s" if self._rate.value > 0.0 else "",
-            _error(simulation),
+            f"t = {self._look.time(simulation.time)} of {self._look.time(simulation.t_end)}{self._look.unit}",
+            self._look.speed(self._rate.value),
+            self._look.words(simulation),
             f"{duration(left)} left" if math.isfinite(left) else "",
         ]
         print(" | ".join(p for p in parts if p), file=sys.stderr, flush=True)
@@ -125,11 +162,11 @@ class Lines:
 class Bar:
     """A progress bar with simulated time, rate, energy error and time left."""
 
-    def __init__(self, unit: str, start: float) -> None:
+    def __init__(self, unit: str, start: float, **look: Any) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        self._unit, self._rate, self._start = unit, Rate(), start
+        self._look, self._rate, self._start = Look(unit, **look), Rate(), start
         self._bar = Progress(
             TextColumn("[bold]{task.fields[time]}"),
             BarColumn(bar_width=None, style="grey30", complete_style="cyan", finished_style="green"),
@@ -140,7 +177,8 @@ class Bar:
             console=Console(stderr=True),
             expand=True,
         )
-        self._task = self._bar.add_task("", total=1.0, time=f"t = {start:.6g}{unit}", rate="", error="", left="")
+        shown = f"t = {self._look.time(start)}{unit}"
+        self._task = self._bar.add_task("", total=1.0, time=shown, rate="", error="", left="")
 
     def __enter__(self) -> Bar:
         self._bar.start()
@@ -157,15 +195,67 @@ class Bar:
         self._bar.update(
             self._task,
             completed=(simulation.time - self._start) / span if span else 1.0,
-            time=f"t = {simulation.time:.6g}{self._unit}",
-            rate=f"{self._rate.value:.3g}{self._unit}/s" if self._rate.value > 0 else "",
-            error=_error(simulation),
+            time=f"t = {self._look.time(simulation.time)}{self._look.unit}",
+            rate=self._look.speed(self._rate.value),
+            error=self._look.words(simulation),
             left=f"{duration(left)} left" if math.isfinite(left) else "",
         )
 
 
-def display(unit: str, start: float, *, quiet: bool) -> Display:
-    """Return what suits standard error: a bar, lines, or nothing."""
+def display(unit: str, start: float, *, quiet: bool, **look: Any) -> Display:
+    """Return what suits standard error: a bar, lines, or nothing; ``look`` as the attributes of ``Look``."""
     if quiet:
         return Silent()
-    return Bar(unit, start) if sys.stderr.isatty() else Lines(unit)
+    return Bar(unit, start, **look) if sys.stderr.isatty() else Lines(unit, **look)
+
+
+class Work:
+    """Progress of a piece of work that is no simulation: a bar on a terminal, else a line every ten seconds.
+
+    Parameters
+    ----------
+    quiet : show nothing
+
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._last = quiet, -math.inf
+        self._bar: Any = None
+        self._begun = clock.monotonic()
+        self._first: float | None = None
+
+    def __enter__(self) -> Work:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+            self._bar = Progress(
+                BarColumn(bar_width=24, style="grey30", complete_style="cyan", finished_style="green"),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[text]}"),
+                TextColumn("[cyan]{task.fields[left]}"),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task("", total=1.0, text="", left="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, fraction: float, text: str) -> None:
+        """Say how much is done, 0 to 1, and a line of words; the time left follows from the first call."""
+        if self._quiet:
+            return
+        now = clock.monotonic()
+        if self._first is None:
+            self._first, self._begun = fraction, now
+        gained = fraction - self._first
+        left = (now - self._begun) * (1.0 - fraction) / gained if gained > 0.0 else math.nan
+        words = f"{duration(left)} left" if math.isfinite(left) and fraction < 1.0 else ""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=min(fraction, 1.0), text=text, left=words)
+        elif now - self._last >= LINE_INTERVAL:
+            self._last = now
+            print(" | ".join(p for p in (f"{100 * fraction:.0f} %", text, words) if p), file=sys.stderr, flush=True)

@@ -148,11 +148,38 @@ def kind_code(name: str) -> int:
 def _completed(config: Config, particles: Particles) -> Particles:
     """Give bodies without a kind the default one, and spins of zero where something will act on or make spins."""
     relativistic = config.post_newtonian is not None or config.mergers is not None
-    default = kind_code(config.particles.kind or ("black-hole" if relativistic else "star"))
+    usual = "black-hole" if relativistic else "star" if particles.species is None else "atom"
+    default = kind_code(config.particles.kind or usual)
     if particles.kind is None:
         particles.kind = np.full(particles.n, default, np.int8)
     particles.kind[particles.kind < 0] = default
     terms = () if config.post_newtonian is None else config.post_newtonian.terms
     if particles.spin is None and (config.mergers is not None or set(terms) & set(SPIN_TERMS)):
         particles.spin = np.zeros((particles.n, 3))
+    if config.particles.temperature is not None:
+        draw_velocities(particles, config.particles.temperature, config.run.seed)
     return particles
+
+
+def draw_velocities(particles: Particles, temperature: float, seed: int) -> None:
+    r"""Overwrite the velocities by thermal ones, at rest as a whole, and scale them to the temperature.
+
+    v_i = sqrt(k T / m_i) xi_i, less the motion of the centre of mass and, in open systems, the rotation about it
+
+    xi is counter-based noise of (seed, INITIAL_CONDITIONS, identity): the same for any order of the particles.
+    """
+    from .md.temperature import ALL, boltzmann, conserved_in, conserved_velocity, temperatures
+    from .particles.noise import Purpose, normal
+
+    particles.check(coincident=False)
+    width = np.sqrt(boltzmann(particles.units) * temperature / particles.mass)[:, None]
+    particles.velocity[...] = width * normal(seed, Purpose.INITIAL_CONDITIONS, 0, particles.identity, 3)
+    particles.velocity -= conserved_velocity(particles, conserved_in(particles))
+    if temperature == 0.0:
+        return
+    now = temperatures(particles)[ALL]
+    if not now > 0.0:
+        raise InputError(
+            f"particles.temperature = {temperature:g}: these particles have no thermal motion of their own"
+        )
+    particles.velocity *= np.sqrt(temperature / now)

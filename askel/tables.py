@@ -54,6 +54,22 @@ Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], Strict(False)]
 
 
+def _kelvin(value: object) -> float:
+    text = value.strip().removesuffix("K") if isinstance(value, str) else value
+    try:
+        number = math.nan if isinstance(text, bool) else float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0.0):
+        raise ValueError("expected a temperature in kelvin, such as 300.0")
+    return number
+
+
+Temperature: Any = Annotated[float, PlainValidator(_kelvin), WithJsonSchema({"type": "number", "minimum": 0})]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
 def _vector(element: Any) -> Any:
     return Annotated[tuple[element, element, element], Strict(False)]
 
@@ -114,7 +130,11 @@ class ParticleSource(Table):
     body: Annotated[tuple[Body, ...], Strict(False)] = Field(default=(), description="particles given one by one")
     kind: Kind | None = Field(
         default=None,
-        description="kind of bodies that have none; black-hole with [post_newtonian] or [mergers], else star",
+        description="kind of bodies that have none; black-hole with [post_newtonian] or [mergers], else atom or star",
+    )
+    temperature: Temperature | None = Field(
+        default=None,
+        description="K; velocities are drawn at it (from run.seed, centre of mass at rest) in place of the file's",
     )
 
 
@@ -152,6 +172,70 @@ class Mergers(Table):
     collisions: bool = Field(default=False, description="bodies with radii collide, and black holes disrupt stars")
 
 
+class Forces(Table):
+    """[forces]: where the energy of atoms comes from; for a stride, what its energy is watched with."""
+
+    reference: Name | None = Field(default=None, description="a calculator by name, such as copper-emt; askel models")
+    model: Name | None = Field(default=None, description="an energy model: a name or a file")
+
+
+class Thermostat(Table):
+    """[thermostat]: half of it before and half of it after every step."""
+
+    kind: Name = Field(default="langevin", description="langevin, bussi or nose-hoover")
+    temperature: Temperature = Field(description="K")
+    time: Time | None = Field(
+        default=None, description="its time constant; 10 strides, or 100 steps of other methods, when not given"
+    )
+    groups: Literal["all", "species"] | None = Field(
+        default=None, description="bussi, nose-hoover: one thermostat, or one for each element"
+    )
+    conserved: Literal["nothing", "momentum", "momentum and rotation"] | None = Field(
+        default=None, description="what the thermostat leaves alone"
+    )
+    length: Count | None = Field(default=None, description="nose-hoover: thermostats in the chain")
+    substeps: Count | None = Field(default=None, description="nose-hoover: parts of a half step")
+
+
+class Barostat(Table):
+    """[barostat]: constant pressure by stochastic cell rescaling; needs [thermostat], and [forces] with a stress."""
+
+    pressure: Number = Field(default=1.0, description="bar")
+    compressibility: Positive = Field(
+        description="1/bar, an estimate, sets the speed alone; water 4.6e-5, quartz 2.7e-6"
+    )
+    time: Time | None = Field(default=None, description="time constant; 100 strides when not given")
+    coupling: Literal["isotropic", "axes"] = Field(default="isotropic", description="all axes alike, or each alone")
+    every: Count = Field(default=10, description="steps from one rescaling to the next")
+
+
+class ErrorControl(Table):
+    """[error_control]: strides are judged atom by atom; what is not good enough is redone by finer means."""
+
+    estimators: Names | None = Field(
+        default=None,
+        description="of range, reversibility, doubling, energy, ensemble, cheap ones first; when not given, range where limits "
+        "are known, and doubling (or reversibility where no stride is half of another)",
+    )
+    tolerance: Positive = Field(default=3.0, description="largest defect, in multiples of a typical one")
+    temperature: Temperature | None = Field(default=None, description="K; that of the thermostat when not given")
+    fallback: Name | None = Field(
+        default=None, description="what takes over: a calculator by name, or 'forces' for that of [forces]"
+    )
+    fallback_step: Time | None = Field(default=None, description="longest step of the fall-back; that of its recipe")
+    region: Length | None = Field(default=None, description="radius around offenders that is redone; all atoms if none")
+    buffer: Length | None = Field(
+        default=None, description="the calculator is shown the region and so much around it; all atoms if none"
+    )
+    retry_above: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.25, description="share of offenders above which shorter strides are tried first"
+    )
+    shortest_pair: Length | None = Field(default=None, description="range: no pair may be closer")
+    largest_displacement: Length | None = Field(default=None, description="range: no atom may move farther in a stride")
+    largest_speed: Velocity | None = Field(default=None, description="range: no atom may be faster")
+    ensemble: Names = Field(default=(), description="ensemble: the other models, names or files")
+
+
 class Integrator(BaseModel):
     """[integrator]: how the particles move; further keys are options of the kind."""
 
@@ -163,8 +247,10 @@ class Integrator(BaseModel):
     )
     step: Time | None = Field(
         default=None,
-        description="the time step of fixed-step methods; with tolerance instead, step doubling chooses it",
+        description="the time step of fixed-step methods; with tolerance instead, step doubling chooses it; of a stride: one "
+        "that its model was trained for, the longest when not given",
     )
+    model: Name | None = Field(default=None, description="kind = 'stride': name of a shipped model, or a file")
 
 
 class Run(Table):
@@ -200,6 +286,10 @@ class Config(Table):
     gravity: Gravity = Gravity()
     post_newtonian: PostNewtonian | None = None
     mergers: Mergers | None = None
+    forces: Forces | None = None
+    thermostat: Thermostat | None = None
+    barostat: Barostat | None = None
+    error_control: ErrorControl | None = None
     integrator: Integrator = Integrator()
     run: Run
     output: Output = Output()

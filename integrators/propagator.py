@@ -24,6 +24,7 @@ class Outcome(Enum):
     STEP_TOO_SMALL = "the step size fell below the resolution of the time"
     NOT_CONVERGED = "an iteration did not converge"
     NOT_FINITE = "a value became infinite or not a number"
+    OUT_OF_RANGE = "the state left the range that the method was made for"
 
     @property
     def failed(self) -> bool:
@@ -155,7 +156,8 @@ class PropagatorEntry:
     ----------
     kind : name in configuration files
     path : "module:factory", imported when used
-    takes : "interaction" (factory(interaction, **options)), or "system" (factory(**options): it brings its own forces)
+    takes : "interaction" (factory(interaction, **options)); "system" (factory(**options): it brings its own forces); "model"
+        (factory(model, **options): a network's name or file)
     fixed_step : needs ``step``; otherwise ``tolerance``
     summary : one line for lists and help
 
@@ -163,7 +165,7 @@ class PropagatorEntry:
 
     kind: str
     path: str
-    takes: Literal["interaction", "system"]
+    takes: Literal["interaction", "system", "model"]
     fixed_step: bool
     summary: str
 

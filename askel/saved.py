@@ -1,0 +1,103 @@
+"""What a run leaves for its resumption: checkpoints, and the job as it was run (``used.toml``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .config import as_tables, parse, to_toml
+from .outputs import Outputs
+from .particles import InputError
+from .particles.io_checkpoint import read_checkpoint, write_checkpoint
+from .tables import Config
+
+if TYPE_CHECKING:
+    from .job import Request
+
+#: Keys that a resumed run may change: they do not change what has been computed.
+_FREE_KEYS = ("run.t_end", "run.max_hours", "output.checkpoint_every")
+#: Keys that are filled in when the job leaves them open, and then are those of the checkpoint.
+_FILLED_KEYS = ("output.every", "output.series_every")
+#: Keys that name files beside the job.
+_FILES = (("particles", "file"), ("integrator", "model"), ("forces", "model"))
+_KIND = "askel-run"
+
+
+def save(outputs: Outputs, tree: dict[str, Any], text: str, wall_time: float) -> None:
+    """Write a checkpoint: the simulation's tree, the job as text, and the wall-clock time spent."""
+    whole = {"kind": _KIND, "version": __version__, "used": text, "wall_time": wall_time, "simulation": tree}
+    write_checkpoint(outputs.checkpoint, whole)
+
+
+def read_saved(outputs: Outputs) -> dict[str, Any] | None:
+    """Return the tree of the last good checkpoint, or None when there is none."""
+    if not (outputs.checkpoint.exists() or outputs.previous.exists()):
+        return None
+    saved = read_checkpoint(outputs.checkpoint)
+    if saved.note:
+        print(f"askel: warning: {saved.note}", file=sys.stderr)
+    if saved.get("kind") != _KIND:
+        raise InputError(f"{outputs.checkpoint} is not the checkpoint of an askel run; start anew with --overwrite")
+    return saved
+
+
+def tables_of(text: str) -> dict[str, Any]:
+    """Return TOML text as nested tables."""
+    return tomllib.loads(text)
+
+
+def used_toml(config: Config, asked: Request) -> str:
+    """Return the job as TOML that repeats it when run from the folder of the output."""
+    tables = as_tables(config)
+    tables["output"]["file"] = asked.outputs.trajectory.name
+    target = asked.outputs.trajectory.parent.resolve()
+
+    def moved(name: str, *, always: bool = False) -> str:
+        path = asked.inputs / Path(name).expanduser()  # names of shipped models are no files
+        return os.path.relpath(path.resolve(), target) if always or path.is_file() else name
+
+    for table, key in _FILES:
+        name = tables.get(table, {}).get(key)
+        if name is not None:
+            tables[table][key] = moved(name, always=table == "particles")
+    if config.error_control is not None:
+        tables["error_control"]["ensemble"] = tuple(moved(name) for name in config.error_control.ensemble)
+    return to_toml(tables, [f"The job as askel {__version__} ran it; 'askel run' of this file repeats the run."])
+
+
+def merged(asked: Request, before: Config) -> Config:
+    """Return the job of a resumed run: that of the checkpoint, with the keys that may change.
+
+    Raises
+    ------
+    InputError : a key that changes what has been computed is different
+
+    """
+    old, new = _flat(tables_of(to_toml(as_tables(before)))), _flat(tables_of(used_toml(asked.config, asked)))
+    for key in [*old, *(k for k in new if k not in old)]:
+        same = old.get(key) == new.get(key) or key in _FREE_KEYS or (key in _FILLED_KEYS and key not in new)
+        if not same and key != "output.file":
+            raise InputError(
+                f"{key} is {new.get(key, 'not set')!r} now and was {old.get(key, 'not set')!r} when the run started; a resumed "
+                "run keeps it: set it back, or start anew with --overwrite"
+            )
+    tables = as_tables(asked.config)
+    for key in _FILLED_KEYS:
+        table, name = key.split(".")
+        tables[table].setdefault(name, as_tables(before)[table][name])
+    return parse(tables)
+
+
+def _flat(tables: Mapping[str, Any], head: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{head}{key}."))
+        else:
+            flat[head + key] = value
+    return flat
