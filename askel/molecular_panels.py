@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WINDOWS = 120  # points of a smoothed series
-_LEAST_WINDOW = 16  # frames of a spectrum's window
+_LEAST_WINDOW = 32  # frames of a spectrum's window
 _MOST_PAIRS = 6
 
 
@@ -102,7 +102,8 @@ def pairs(axes: Axes, molecules: Molecules) -> None:
         axes.plot(one.x, mean, color=colour, linewidth=1.3, label=label)
     axes.set(title="Pair distributions", xlabel="r [Å]", ylabel="g(r)" if solid else "density of distances [1/Å]")
     axes.set_ylim(bottom=0.0)
-    axes.set_xlim(0.0, max(float(one.x[-1]) for one in found.values()))
+    begins = min(float(one.x[np.argmax(one.mean > 0.0)]) for one in found.values())
+    axes.set_xlim(0.7 * begins, max(float(one.x[-1]) for one in found.values()))
     axes.legend(loc="best")
 
 
@@ -130,8 +131,8 @@ def _draw_spectra(axes: Axes, molecules: Molecules, spectra: dict[int, tuple[Flo
         name = symbols(np.array([z]))[0]
         axes.plot(x, 1e3 * density, color=colours[name], linewidth=1.2, label=name)
     axes.set(
-        title=f"Vibrational density of states, below {limit:.0f} cm⁻¹ (Nyquist of {molecules.frames.interval:.3g} fs)",
-        xlabel="wavenumber [1/cm]",
+        title="Vibrational density of states",
+        xlabel=f"wavenumber [1/cm], Nyquist {limit:.0f} (frames every {molecules.frames.interval:.3g} fs)",
         ylabel="VDOS [10⁻³ cm]",
     )
     highest = max(float(x[np.searchsorted(np.cumsum(d), 0.98 * d.sum())]) for x, d in spectra.values())

@@ -296,8 +296,8 @@ class _Atoms:
 
     def select(self, order: NDArray[np.int64]) -> _Atoms:
         """Return the atoms in another order."""
-        columns = (self.species, self.mass, self.position, self.velocity)
-        return _Atoms(*(np.ascontiguousarray(c[order]) for c in columns), self.starts, self.frame[order], self.bounds)
+        position, velocity = self.position[order], self.velocity[order]
+        return _Atoms(self.species[order], self.mass[order], position, velocity, self.starts, self.frame[order], self.bounds)
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Return the sums over each replica, (R, k), in the order in which replicas lie together."""

@@ -98,6 +98,8 @@ def figure(judgement: Judgement) -> Figure:
 def _curves(axes: Axes, section: str, found: Sequence[Curve]) -> None:
     chosen = found if len(found) <= _MOST_CURVES else sorted(found, key=_distance, reverse=True)[:_MOST_CURVES]
     chosen = [c for c in found if any(c is x for x in chosen)]
+    if section == "rdf":  # the highest on top, where it may leave the picture
+        chosen.sort(key=lambda c: float(np.nanmax(c.y)))
     lift = _lift(section, chosen)
     for k, curve in enumerate(chosen):
         colour, base = COLOURS[k % len(COLOURS)], k * lift
@@ -118,6 +120,8 @@ def _curves(axes: Axes, section: str, found: Sequence[Curve]) -> None:
                 )
         axes.plot(curve.x, curve.y + base, color=colour, linewidth=1.3, label=curve.label, zorder=2)
     _frame(axes, section, chosen, len(found))
+    if section == "rdf" and lift:
+        axes.set_ylim(0.0, (len(chosen) - 1) * lift + min(1.4 * float(np.nanmax(chosen[-1].y)), 4.0 * lift))
 
 
 def _lift(section: str, chosen: Sequence[Curve]) -> float:
@@ -139,6 +143,7 @@ def _distance(curve: Curve) -> float:
 def _frame(axes: Axes, section: str, chosen: Sequence[Curve], total: int) -> None:
     more = f" (worst {len(chosen)} of {total})" if total > len(chosen) else ""
     first = chosen[0]
+    axes.locator_params(axis="x", nbins=6)
     axes.set(title=_TITLES[section] + more, xlabel=first.x_label, ylabel=first.y_label)
     lines = [label.replace("angle ", "").replace("bond ", "").replace("dihedral ", "") for label in _labels(axes)]
     axes.legend(axes.get_legend_handles_labels()[0], lines, loc="best", ncols=1 if len(chosen) < 4 else 2)

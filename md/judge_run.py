@@ -12,7 +12,7 @@ import numpy as np
 from ..integrators.controllers import Fixed
 from ..integrators.loop import Simulation
 from ..integrators.observers import Observer, Progress, Records
-from ..integrators.propagator import Propagator
+from ..integrators.propagator import Outcome, Propagator
 from ..particles import UNIT_SYSTEMS, InputError, NumericalFailure, Particles
 from .judge_failure import Failure, failure
 from .judge_files import frames_from_particles
@@ -140,7 +140,7 @@ def run_together(
         done = (first.frames[-1].time - first.frames[0].time) * ASE_TIME
         for seed, piece in enumerate(pieces):
             state = piece[-1].clone()
-            rest = _go(state, alone(seed + len(starts), state), schedule, schedule.duration - done, seed)
+            rest = _go(state, alone(seed + len(starts), state), schedule, schedule.duration - done, seed, resumed=True)
             piece += rest.frames[1:]
             parts.append(rest)
             if rest.broken is not None:
@@ -148,8 +148,10 @@ def run_together(
     return _collect(pieces, broken, parts, schedule, temperature)
 
 
-def _go(state: Particles, method: Propagator, schedule: Schedule, duration: float, seed: int) -> _Part:
-    """Run one state for ``duration`` fs, or to its failure."""
+def _go(
+    state: Particles, method: Propagator, schedule: Schedule, duration: float, seed: int, *, resumed: bool = False
+) -> _Part:
+    """Run one state for ``duration`` fs, or to its failure; what a resumed run is refused is a failure too."""
     records = Records(schedule.every / ASE_TIME)
     watchers: list[Observer] = [records]
     if schedule.progress is not None:
@@ -163,6 +165,10 @@ def _go(state: Particles, method: Propagator, schedule: Schedule, duration: floa
         simulation.run(start + round(duration / schedule.stride) * step)
     except NumericalFailure as end:
         broken = Failure((simulation.time - start) * ASE_TIME, str(end).split(" (at time")[0])
+    except InputError:
+        if not resumed:
+            raise
+        broken = Failure((simulation.time - start) * ASE_TIME, Outcome.OUT_OF_RANGE.value)
     frames = _even(records.frames, schedule.every / ASE_TIME)
     return _Part(frames, broken, clock.monotonic() - begun, dict(simulation.statistics))
 

@@ -22,7 +22,7 @@ from ..particles.io_segments import Segment
 from .training_batches import Frames
 from .training_data import Pairs, span_of, split
 from .training_files import facts, read_segments
-from .training_loop import CHECKPOINT, LOG, Progress, TrainingLoop
+from .training_loop import CHECKPOINT, LOG, PLOT, Progress, TrainingLoop
 from .training_ranks import Alone, Ranks, ranks_of
 from .training_recipe import TrainingRecipe
 from .training_state import TrainingState
@@ -73,6 +73,9 @@ def train(
     kept = _kept(folder, recipe) if resume else None
     with _threads(recipe.threads):
         work = _Training.of(recipe, kept)
+        if overwrite and not resume and ranks.rank == 0:  # the data are good: only now the old training goes
+            for name in (CHECKPOINT, f"{CHECKPOINT}.previous", LOG, PLOT, MODEL, CARD):
+                (folder / name).unlink(missing_ok=True)
         return work.run(folder, kept, ranks, progress, stop)
 
 
@@ -86,9 +89,6 @@ def _folder(folder: Path, *, resume: bool, overwrite: bool) -> Path:
         raise InputError(f"{folder} holds no training to resume")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if overwrite and not resume:
-            for name in (CHECKPOINT, f"{CHECKPOINT}.previous", LOG, MODEL, CARD):
-                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}") from None
     return folder

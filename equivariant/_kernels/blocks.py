@@ -3,11 +3,13 @@
 numba calls a function by its name, so the choice is written out.
 """
 
+from typing import Any
+
 from numba import njit
 
 from . import vectors as v
 
-OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
 
 
 @njit(**OPTIONS)

@@ -1,4 +1,7 @@
-"""A tiny stride model of random weights that hardly disturbs free flight, written without torch; and files to run it on."""
+"""A tiny stride model of random weights, written without torch, and files to run it on.
+
+Its atoms creep at a twentieth of their speed, so that no forces are needed to keep them apart for a while.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def tiny_model(path: Path, *, strides=(4.0, 8.0), species=(29,), masses=(COPPER,
     architecture = Architecture(
         species=species, masses=masses, cutoff=cutoff, average_neighbours=10.0, strides=strides, l_max=1, channels=4,
         layers=1, radial_functions=4, radial_hidden=(8,), speed_functions=4, speed_hidden=(8,),
-        velocity_scale=tuple(0.002 for _ in species), drift=rows(1.0), memory=rows(0.995), displacement_scale=rows(1e-4),
+        velocity_scale=tuple(0.002 for _ in species), drift=rows(0.05), memory=rows(0.995), displacement_scale=rows(1e-4),
         velocity_change_scale=rows(1e-5),
     )  # fmt: skip
     rng = np.random.default_rng(3)

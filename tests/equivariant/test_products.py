@@ -60,7 +60,7 @@ def some(sample, wanted):
 
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
 def test_first_derivatives(sample, wanted):
-    assert torch.autograd.gradcheck(*some(sample, wanted))
+    assert torch.autograd.gradcheck(*some(sample, wanted), fast_mode=sample[0].n > 10)
 
 
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
@@ -81,8 +81,9 @@ def test_third_derivative_is_the_form_itself(sample):
     (dx,) = torch.autograd.grad(form, x, create_graph=True)
     (dxy,) = torch.autograd.grad((dx * x.detach()).sum(), y, create_graph=True)
     (dxyw,) = torch.autograd.grad((dxy * y.detach()).sum(), w)
-    assert float((dxyw * w.detach()).sum()) == pytest.approx(float(form), rel=1e-12)
-    assert abs(float(form)) > 1e-3
+    value = float(form.detach())
+    assert float((dxyw * w.detach()).sum()) == pytest.approx(value, rel=1e-12)
+    assert abs(value) > 1e-3
 
 
 def test_no_edges():

@@ -2,6 +2,7 @@
 
 import importlib.util
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ase.md.logger import MDLogger
 from ase.md.verlet import VelocityVerlet
 from askel.equivariant.architecture import Architecture
 from askel.equivariant.model_file import Model
+from askel.integrators import Outcome
 from askel.md import Bussi, Fallback, Langevin, LongStride, NoseHoover, ReversibilityDefect
 from askel.particles import InputError, NumericalFailure
 
@@ -384,6 +386,15 @@ def test_added_or_removed_atoms_are_refused():
         dyn.run(1)
 
 
+def test_atoms_moved_onto_each_other_in_between_are_refused():
+    atoms = solid()
+    dyn = dynamics(atoms)
+    dyn.run(1)
+    atoms.positions[5] = atoms.positions[3] + [0.0, 0.2, 0.0]
+    with pytest.raises(InputError, match=r"atom 3 is 0\.2 Angstrom from atom 5"):
+        dyn.run(1)
+
+
 def test_constraints_are_refused_whenever_they_come():
     atoms = solid()
     dyn = dynamics(atoms)
@@ -412,6 +423,31 @@ def test_a_failed_stride_leaves_the_atoms_as_they_were():
     with pytest.raises(NumericalFailure, match="not a number"):
         dynamics(broken, model=engine(broken=2)).run(1)
     assert np.array_equal(broken.positions, before)
+
+
+class Spoiling(Bussi):
+    """A thermostat that fails after the stride has moved the atoms: by an outcome, or by an exception."""
+
+    def __init__(self, exception):
+        super().__init__(300.0, 50 * units.fs)
+        self.exception = exception
+
+    def after(self, particles, memory, dt, step):
+        if self.exception is not None:
+            raise self.exception
+        return replace(step, outcome=Outcome.NOT_CONVERGED)
+
+
+@pytest.mark.parametrize(("exception", "comes"), [(None, NumericalFailure), (KeyboardInterrupt(), KeyboardInterrupt)])
+def test_what_fails_or_is_interrupted_in_the_middle_is_rolled_back(exception, comes):
+    atoms = solid()
+    positions, momenta = atoms.positions.copy(), atoms.get_momenta()
+    dyn = dynamics(atoms, thermostat=Spoiling(exception))
+    with pytest.raises(comes):
+        dyn.run(1)
+    assert dyn.nsteps == 0
+    assert np.array_equal(atoms.positions, positions)
+    assert np.array_equal(atoms.get_momenta(), momenta)
 
 
 class Resting(LennardJones):

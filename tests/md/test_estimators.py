@@ -21,7 +21,7 @@ from askel.md.estimators import (
 )
 from askel.md.stride import LearnedStride
 from askel.md.temperature import boltzmann
-from askel.particles import InputError
+from askel.particles import InputError, custom_units
 
 _spec = importlib.util.spec_from_file_location("ring_engine", Path(__file__).with_name("ring_engine.py"))
 double = importlib.util.module_from_spec(_spec)
@@ -298,6 +298,24 @@ def test_a_calibration_is_the_scale():
     assert found.scale("reversibility", H, before) is None
     assert found.scale("ensemble", 3.0 * H, before) is None
     assert found.scale("ensemble", -H, before) == pytest.approx(np.full(N, scale))
+
+
+def test_scales_are_those_of_each_species():
+    state = ring(N)
+    state.species[::2] = 1
+    size = np.where(state.species == 1, 0.03, 0.01) * np.sqrt(3.0 * HEAT / double.MASS) * FS
+
+    def spoil(u, v, h, d, w):
+        return d, w + size[:, None] * [1.0, 0.0, 0.0]
+
+    state.velocity *= np.sqrt(300.0 / kinetic_temperature(state))
+    found = calibrate(stride(spoil=spoil), [state], [EnsembleSpread([stride()])])
+    expected = np.where(state.species == 1, 0.03, 0.01) / np.sqrt(8.0)
+    assert found.scale("ensemble", H, state) == pytest.approx(expected, rel=1e-6)
+    state.species[:] = 8  # not in the data: the scale of all atoms
+    assert found.scale("ensemble", H, state) == pytest.approx(np.full(N, 0.03 / np.sqrt(8.0)), rel=1e-6)
+    with pytest.raises(InputError, match="'ase' units"):
+        found.scale("ensemble", H, state.in_units(custom_units("1 nm", "1 amu", "1 ps")))
 
 
 def test_json_keeps_everything():

@@ -53,8 +53,10 @@ def test_the_region_is_what_lies_within_the_radius():
     assert np.flatnonzero(fallback.rows(before, offender(0))).tolist() == [0, 1, 2, 58, 59]
     assert np.flatnonzero(Fallback(double.RingInteraction(N), FS, radius=0.0).rows(before, offender())).tolist() == [20]
     assert Fallback(double.RingInteraction(N), FS).rows(before, offender()).all()
-    many = np.arange(N) % 4 == 0
+    many = np.isin(np.arange(N), range(0, N, 8))  # eight offenders, five atoms each: two thirds
     assert fallback.rows(before, many).all()  # a region of more than half is not worth its seam
+    patient = Fallback(double.RingInteraction(N), FS, radius=2.5 * double.SPACING, largest=0.9)
+    assert 0.5 < patient.rows(before, many).mean() < 0.75
 
 
 def test_whole_fallback_is_velocity_verlet_of_the_asked_step():

@@ -138,6 +138,18 @@ def test_run_that_breaks_for_good_is_counted():
     assert found.runs[0].interval == 20.0
 
 
+def test_replicas_that_are_refused_have_failed(reference):
+    class Refuses(Einstein):
+        def stride(self, *args, **options):
+            if self.calls > 200:
+                raise InputError("atoms 0 and 1 are 0.1 Angstrom apart")
+            return super().stride(*args, **options)
+
+    row = judged(Refuses(), reference, duration=3000.0).find("failed runs of 3")
+    assert (row.value, row.verdict) == (1.0, "fail")
+    assert "left the range" in row.quantity
+
+
 def test_control_around_the_stride_is_used(reference):
     seen = []
 
