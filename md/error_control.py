@@ -17,6 +17,7 @@ from ..particles import InputError, Particles
 from .calibration import Calibration, kinetic_temperature
 from .estimator import SAME_STRIDE, Context, Estimator, FloatArray, Unscored
 from .fallback import Fallback
+from .stride import LearnedStride
 from .temperature import boltzmann
 
 #: Multiples of the typical defect that are tolerated where the user says nothing.
@@ -93,8 +94,8 @@ class ErrorControlled:
 
     Raises
     ------
-    InputError : a propagator without a set of strides, no estimators, a tolerance that is not positive, estimators that
-        these strides make useless; in ``advance``: another stride
+    InputError : a propagator without a set of strides, or of replicas, no estimators, a tolerance that is not positive,
+        estimators that these strides make useless; in ``advance``: another stride
 
     """
 
@@ -114,6 +115,8 @@ class ErrorControlled:
             raise InputError(
                 f"{type(stride).__name__} has no set of strides; error control of this kind is for learned strides"
             )
+        if isinstance(stride, LearnedStride) and stride.starts is not None:
+            raise InputError("error control is for one system, and this stride moves replicas; run them one by one")
         if not estimators:
             raise InputError("error control got no estimators; give at least one, such as ReversibilityDefect()")
         if not tolerance > 0.0:

@@ -154,6 +154,8 @@ BASELINES: dict[str, Callable[[StepPairs], tuple[FloatArray, FloatArray] | None]
     "ballistic": ballistic,
     "velocity Verlet": velocity_verlet,
 }
+#: those that need no force: what a model must beat
+FORCE_FREE = ("zero", "ballistic")
 
 
 # ---------------------------------------------------------------------- errors

