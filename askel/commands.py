@@ -116,16 +116,17 @@ def example(options: argparse.Namespace) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(jobs))}"
         raise InputError(f"no example {name!r}; {hint}")
     files = {f"{name}.toml": jobs[name].read_text()}
-    data = folder / f"{name}.csv"
-    if data.is_file():
-        files[data.name] = data.read_text()
+    for data in (folder / f"{name}.csv", folder / "structures" / f"{name}.xyz"):
+        if data.is_file():
+            files[data.name] = data.read_text()
     for target in files:
         if Path(target).exists():
             raise InputError(f"{target} is there already; move it away, or run this in another folder")
     for target, text in files.items():
         with Path(target).open("x") as file:
             file.write(text)
-    print(f"wrote {' and '.join(files)}; next: askel run {name}.toml")
+    _, recipe, command = _first_comment(jobs[name].read_text()).partition("Run: ")
+    print(f"wrote {' and '.join(files)}; next: {command if recipe else f'askel run {name}.toml'}")
     return 0
 
 

@@ -60,5 +60,7 @@ def _segments(path: Path, file: Any) -> dict[str, Any]:
         facts["atoms"] = first.n
         facts["composition"] = " ".join(f"{n} {name}" for name, n in Counter(symbols(first.species)).items())
         facts["periodic"] = [bool(p) for p in first.periodic]
-        facts["cell_vectors"] = None if first.cell is None else [[round(float(x), 4) for x in row] for row in first.cell]
+        facts["cell_vectors"] = (
+            None if first.cell is None else [[round(float(x), 4) for x in row] for row in first.cell]
+        )
     return {**facts, "recipe": file.recipe}

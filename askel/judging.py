@@ -19,13 +19,16 @@ _PICOSECOND, _FEMTOSECOND = 1e-12, 1e-15
 
 def evaluate(options: argparse.Namespace) -> int:
     """Judge a model against its reference."""
+    if options.seeds < 1:
+        raise InputError(f"--seeds {options.seeds}: expected 1 or more")
     if options.data is None and options.reference is None:
         raise InputError(
             f"give --data: segments that the model was not trained on (askel data --test makes *{SEGMENTS}), "
             "or --reference: a trajectory at constant temperature, or both"
         )
+    duration = _femtoseconds("--time", options.time)
     targets = _targets(options)
-    judgement = _judged(options)
+    judgement = _judged(options, duration)
     print(judgement.to_json() if options.json else judgement.table(), end="\n" if options.json else "")
     if targets:
         from .md.judge_plot import plot
@@ -54,7 +57,7 @@ def _targets(options: argparse.Namespace) -> dict[str, Path]:
     return targets
 
 
-def _judged(options: argparse.Namespace) -> Any:
+def _judged(options: argparse.Namespace, duration: float) -> Any:
     from .md.judge_files import as_runs
     from .md.model_stride import model_stride
 
@@ -74,14 +77,13 @@ def _judged(options: argparse.Namespace) -> Any:
         for part in parts[1:]:
             whole = whole.and_(part)
         return whole
-    return _run_and_judge(options, learned)
+    return _run_and_judge(options, learned, duration)
 
 
-def _run_and_judge(options: argparse.Namespace, learned: Any) -> Any:
+def _run_and_judge(options: argparse.Namespace, learned: Any, duration: float) -> Any:
     from .md.judge_model import run_and_judge
 
     temperature = _temperature(options.reference) if options.temperature is None else options.temperature
-    duration = _femtoseconds("--time", options.time)
     with Work(quiet=options.quiet) as work:
 
         def show(simulation: Any) -> None:

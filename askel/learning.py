@@ -48,9 +48,10 @@ def _make(recipe: DataRecipeTable, folder: Path, target: Path, options: argparse
 
     reference = find_reference(str(recipe.reference))
     own = {f.name: getattr(recipe, f.name) for f in fields(DataRecipe)}
-    plan = replace(reference.recipe, **{name: value for name, value in own.items() if value is not None})
-    if recipe.temperatures is not None and recipe.shares is None:
-        plan = replace(plan, shares=())
+    own = {name: value for name, value in own.items() if value is not None}
+    if "temperatures" in own:  # the reference's shares belong to its own temperatures
+        own.setdefault("shares", ())
+    plan = replace(reference.recipe, **own)
     if options.test:
         plan = held_out(plan, recipe.test.segments, recipe.test.temperature)
     atoms = reference.atoms() if recipe.structure is None else _structure(folder / recipe.structure)

@@ -61,7 +61,9 @@ def temperatures(axes: Axes, molecules: Molecules) -> None:
         label = f"{'all atoms' if name == 'all' else name}: mean {np.nanmean(values):.0f} K"
         axes.plot(*_windows(time, values), color=colour, linewidth=1.5, label=label)
     if molecules.target is not None:
-        axes.axhspan(0.98 * molecules.target, 1.02 * molecules.target, color="#bbbbbb", alpha=0.5, linewidth=0, zorder=0)
+        axes.axhspan(
+            0.98 * molecules.target, 1.02 * molecules.target, color="#bbbbbb", alpha=0.5, linewidth=0, zorder=0
+        )
     axes.set(title="Temperature by element", xlabel="time [ps]", ylabel="T [K]")
     _fit(axes, time)
     axes.legend(loc="best", ncols=2)

@@ -46,7 +46,9 @@ def batch_and_model(path: str) -> tuple[Any, Any]:
         displacement_scale=((0.05,) * s,), velocity_change_scale=((0.01,) * s,),
     )  # fmt: skip
     atoms, rng = paracetamol(), np.random.default_rng(1)
-    mass = np.array([dict(zip(architecture.species, architecture.masses, strict=True))[z] for z in atoms.numbers.tolist()])
+    mass = np.array(
+        [dict(zip(architecture.species, architecture.masses, strict=True))[z] for z in atoms.numbers.tolist()]
+    )
     systems = [
         System(
             species=atoms.numbers, mass=mass, position=atoms.positions + rng.normal(0.0, SHIFT, (len(atoms), 3)),
@@ -119,17 +121,28 @@ def times(rounds: int) -> dict[str, dict[str, Any]]:
 def resident() -> int:
     """Return the bytes this process holds now, and forget the largest so far where the system allows it."""
     gc.collect()
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
+    status = Path("/proc/self/status")
+    if not status.exists():
         return largest_resident()
+    Path("/proc/self/clear_refs").write_text("5")
+    return _kilobytes(status, "VmRSS")
 
 
 def largest_resident() -> int:
-    """Return the largest number of bytes this process has held."""
+    """Return the largest number of bytes this process has held.
+
+    Linux's ru_maxrss begins with what the parent process had held, which its status file does not.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return _kilobytes(status, "VmHWM")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _kilobytes(status: Path, name: str) -> int:
+    line = next(line for line in status.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
 
 
 def memory(path: str) -> int:

