@@ -20,6 +20,7 @@ from ..particles import InputError, Interrupted, kernel_threads
 from ..particles.io_checkpoint import Checkpoint, read_checkpoint
 from ..particles.io_segments import Segment
 from .training_batches import Frames
+from .training_calibration import calibrated
 from .training_data import Pairs, span_of, split
 from .training_files import facts, read_segments
 from .training_loop import CHECKPOINT, LOG, PLOT, Progress, TrainingLoop
@@ -205,9 +206,17 @@ class _Training:
         }
         card = {**card, "training": {"finished": True, **_spent(state, ended)}, "metrics": metrics}
         model = Model(self.architecture, weights, card)
+        if self.recipe.head == "stride":
+            card = {**card, **calibrated(model, self._held_out())}
+            model = Model(self.architecture, weights, card)
         save_model(folder / MODEL, model)
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         return model
+
+    def _held_out(self) -> list[Segment]:
+        """Return segments that were not trained on, the test set's if there is one."""
+        part = next((name for name in ("test", "validation", "training") if name in self.parts), "training")
+        return list(self.parts[part][0].segments)
 
     def _card(self) -> dict[str, Any]:
         recipe = self.recipe.to_json()
