@@ -2,9 +2,11 @@
 
 import inspect
 
+import askel.equivariant  # noqa: F401 - registers its kernels
 import askel.nbody  # noqa: F401 - registers its kernels
 import numpy as np
 import pytest
+from askel.equivariant.paths import paths
 from askel.particles import KERNELS, InputError, resolve
 
 N = 37  # no multiple of a vector register
@@ -46,8 +48,63 @@ def chain_row(rng, weight):
     return (0.3, 4, 1.0, 8.0, terms, *bodies), out
 
 
+def _messages(rng, weight):
+    """Return the tables of paths, and x, y, w, g, sender, receiver of a graph in which one atom sends and gets nothing."""
+    kinds = ((0, 1), (0, -1), (1, -1), (1, 1), (2, 1), (2, -1)) if weight else ((0, 1), (1, -1), (2, 1), (3, -1))
+    l_max = kinds[-1][0]
+    table = paths(kinds, kinds, l_max)
+    n, edges, channels = 9, 41, 19  # no multiples of a vector register, nor of a chunk of edges
+    sender, receiver = rng.integers(0, n - 1, edges), np.sort(rng.integers(0, n - 1, edges))
+    sizes = {
+        "x": (n, table.dim_in, channels),
+        "y": (edges, (l_max + 1) ** 2),
+        "w": (edges, table.n, channels),
+        "g": (table.rows * n * channels,),
+    }
+    arrays = {name: rng.normal(size=size) for name, size in sizes.items()}
+    return (table.table, table.entries, table.values), arrays, sender, receiver
+
+
+def _first(index):
+    return np.concatenate([[0], np.cumsum(np.bincount(index, minlength=9))])
+
+
+def couple(rng, weight):
+    tables, a, sender, receiver = _messages(rng, weight)
+    return (a["x"], a["y"], a["w"], sender, receiver, _first(receiver), *tables), (np.full_like(a["g"], np.nan),)
+
+
+def couple_x(rng, weight):
+    tables, a, sender, receiver = _messages(rng, weight)
+    by_sender = np.argsort(sender, kind="stable"), _first(sender)
+    return (a["g"], a["y"], a["w"], sender, receiver, *by_sender, *tables), (np.full_like(a["x"], np.nan),)
+
+
+def couple_w(rng, weight):
+    tables, a, sender, receiver = _messages(rng, weight)
+    return (a["x"], a["y"], a["g"], sender, receiver, *tables), (np.full_like(a["w"], np.nan),)
+
+
+def couple_y(rng, weight):
+    tables, a, sender, receiver = _messages(rng, weight)
+    return (a["x"], a["w"], a["g"], sender, receiver, *tables), (np.full_like(a["y"], np.nan),)
+
+
+def couple_tabulated(rng, weight):
+    tables, a, sender, receiver = _messages(rng, weight)
+    rows, edges = 7, len(sender)
+    radial = (rng.integers(0, rows - 3, edges), rng.random((edges, 4)), rng.normal(size=(rows, *a["w"].shape[1:])))
+    inputs = (a["x"], a["y"], *radial, sender, receiver, _first(receiver), *tables)
+    return inputs, (np.full_like(a["g"], np.nan),)
+
+
 #: operation -> function(rng, weight) -> (inputs, outputs), every output filled with NaN
-SAMPLES = {f.__name__: f for f in (acceleration, acceleration_jerk, chain_row, post_newtonian)}
+SAMPLES = {
+    f.__name__: f
+    for f in (
+        acceleration, acceleration_jerk, chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, post_newtonian,
+    )
+}  # fmt: skip
 
 COMPARED = sorted((o, b) for o, b in KERNELS if b in ("cpu",) and (o, "reference") in KERNELS)
 

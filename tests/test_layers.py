@@ -24,6 +24,8 @@ FLOORS = {
 HOMES = {
     "torch": ("equivariant/*", "md/*"),
     "e3nn": ("equivariant/*", "md/*"),
+    "vesin": ("equivariant/graph.py",),
+    "safetensors": ("equivariant/model_file.py", "md/training*.py"),
     "numba": (
         "*/_kernels/*",
         "particles/kernels.py",
