@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WINDOWS = 120  # points of a smoothed series
+_WINDOWS = 80  # points of a smoothed series
 _LEAST_WINDOW = 32  # frames of a spectrum's window
 _MOST_PAIRS = 6
 
@@ -52,18 +52,23 @@ def _colours(molecules: Molecules) -> dict[str, str]:
 def temperatures(axes: Axes, molecules: Molecules) -> None:
     """Draw the temperature of every element: each value pale, means over windows full; the band is 2 % of the target."""
     time, colours = molecules.temperature_time, _colours(molecules)
-    series = {name: v for name, v in molecules.temperature.items() if name != "all"}
+    series = {name: molecules.temperature[name] for name in colours if name in molecules.temperature}
     if len(series) < 2:
         series = {"all": molecules.temperature["all"]}
+    reach = []
     for name, values in series.items():
         colour = colours.get(name, COLOURS[0])
         axes.plot(time, values, color=colour, linewidth=0.5, alpha=0.25)
         label = f"{'all atoms' if name == 'all' else name}: mean {np.nanmean(values):.0f} K"
-        axes.plot(*_windows(time, values), color=colour, linewidth=1.5, label=label)
+        when, means = _windows(time, values)
+        axes.plot(when, means, color=colour, linewidth=1.5, label=label)
+        reach += [float(np.nanmin(means)), float(np.nanmax(means))]
     if molecules.target is not None:
         axes.axhspan(
             0.98 * molecules.target, 1.02 * molecules.target, color="#bbbbbb", alpha=0.5, linewidth=0, zorder=0
         )
+    room = 0.15 * (max(reach) - min(reach)) + 1.0  # single values of few atoms scatter far beyond
+    axes.set_ylim(max(min(reach) - room, 0.0), max(reach) + room)
     axes.set(title="Temperature by element", xlabel="time [ps]", ylabel="T [K]")
     _fit(axes, time)
     axes.legend(loc="best", ncols=2)
@@ -104,8 +109,8 @@ def pairs(axes: Axes, molecules: Molecules) -> None:
         axes.plot(one.x, mean, color=colour, linewidth=1.3, label=label)
     axes.set(title="Pair distributions", xlabel="r [Å]", ylabel="g(r)" if solid else "density of distances [1/Å]")
     axes.set_ylim(bottom=0.0)
-    begins = min(float(one.x[np.argmax(one.mean > 0.0)]) for one in found.values())
-    axes.set_xlim(0.7 * begins, max(float(one.x[-1]) for one in found.values()))
+    begins = min(float(one.x[np.argmax(one.mean > 1e-3 * one.mean.max())]) for one in found.values())
+    axes.set_xlim(0.8 * begins, max(float(one.x[-1]) for one in found.values()))
     axes.legend(loc="best")
 
 

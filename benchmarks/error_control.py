@@ -7,8 +7,9 @@ The model learned fcc copper (EMT) at 300, 450 and 600 K at one volume. For ever
 Langevin thermostat, so that their differences are those of the dynamics and not of the sampling. Without ``--data`` a small
 held-out set is made first. ``--training`` gives the limits of ``TrainingRange``; without it, the held-out set does.
 Accuracy: distance of the pair distribution from that of the forces in units of its peak, difference of the mean potential
-energy, error of one stride from states of the run with forces. Speed: ns/day by processor time and by wall time.
-The curve over the tolerance is that of single strides from these states. ``--record`` writes ``results/error_control.json`` and draws ``docs/images/error_control.png``; ``--draw`` draws the record.
+energy, error of one stride from states of the run with forces. The curve over the tolerance is that of single strides from
+these states. Speed: ns/day by processor time and by wall time. ``--record`` writes ``results/error_control.json`` and draws
+``docs/images/error_control.png``; ``--draw`` draws the record.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import math
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from askel.integrators import Capabilities, Propagator, Step
 from askel.integrators.composition import leapfrog
 from askel.integrators.report import combine_statistics
 from askel.md import AseInteraction
-from askel.md.ase_data import DataRecipe, make_segments
+from askel.md.ase_data import make_segments
 from askel.md.ase_references import REFERENCES
 from askel.md.calibration import calibrate, kinetic_temperature, segment_states
 from askel.md.control_report import figures
@@ -52,7 +53,7 @@ RECORD, PICTURE = HERE / "results" / "error_control.json", HERE.parent / "docs" 
 MODEL, REFERENCE = "copper-32fs", REFERENCES["copper-emt"]
 FORCE_STEP, PER_STRIDE = 2.0 * fs, 16
 RADIUS = 4.0  # Angstrom, of a repaired region: two shells of fcc copper
-TOLERANCE, TOLERANCES = 3.0, (math.inf, 10.0, 5.0, 3.0, 2.0, 1.0)
+TOLERANCE, TIGHT, TOLERANCES = 3.0, 2.0, (math.inf, 10.0, 5.0, 3.0, 2.0, 1.0)
 BLOCKS, DISCARDED = 4, 0.25
 #: name -> (K, change of the volume, atoms taken out)
 CASES = {
@@ -62,6 +63,10 @@ CASES = {
     "vacancy": (300.0, 0.0, 1),
 }
 CURVE = "-5 % volume"
+STYLE = {"font.size": 9, "legend.frameon": False, "axes.titleweight": "bold", "axes.titlelocation": "left"}
+DASHED = {"color": "#444444", "linewidth": 1.0, "linestyle": (0, (3, 1.5))}
+#: states before and after exact strides
+Targets = list[tuple[Particles, Particles]]
 
 
 class ForceSteps:
@@ -70,7 +75,7 @@ class ForceSteps:
     def __init__(self, atoms: Atoms, stride: float) -> None:
         self.inner = leapfrog(AseInteraction(REFERENCE.calculator(), atoms))
         self.capabilities = Capabilities(order=2, strides=(stride,))
-        self.seen: list[tuple[Particles, Particles]] = []
+        self.seen: Targets = []
 
     def start(self, particles: Particles) -> Any:
         """Return the memory of the steps."""
@@ -85,8 +90,7 @@ class ForceSteps:
         return Step(elapsed=dt)
 
     def synchronise(self, particles: Particles, carry: Any) -> None:
-        """Bring positions and velocities to one time."""
-        self.inner.synchronise(particles, carry)
+        """Do nothing: every stride ends synchronised."""
 
 
 @dataclass
@@ -130,21 +134,17 @@ def drive(
         temperature.append(kinetic_temperature(particles))
     wall, cpu, done = time.perf_counter() - wall, time.process_time() - cpu, len(positions)
     kept = slice(int(DISCARDED * done), None)
-    frames = make_frames(
-        np.array(positions or [particles.position])[kept],
-        particles.species,
-        stride / fs,
-        cell=particles.cell,
-        periodic=True,
-    )
+    position = np.array(positions or [particles.position])[kept]
+    frames = make_frames(position, particles.species, stride / fs, cell=particles.cell, periodic=True)
     start.copy_from(particles)
     return Run(frames, outcome, wall, cpu, done, float(np.mean(temperature[kept] or [math.nan])), statistics)
 
 
-def blocks(frames: Frames) -> list[Frames]:
-    """Return the frames in consecutive parts."""
+def pairs(frames: Frames) -> Any:
+    """Return the pair distribution, from blocks."""
     edges = np.linspace(0, len(frames), BLOCKS + 1).astype(int)
-    return [frames.part(slice(a, b)) for a, b in pairwise(edges) if b > a]
+    pieces = [frames.part(slice(a, b)) for a, b in pairwise(edges) if b > a]
+    return pair_distributions(pieces, default_reach(frames))[29, 29]
 
 
 def mean_potential(frames: Frames, atoms: Atoms) -> float:
@@ -169,7 +169,7 @@ class Case:
         self.forces = ForceSteps(self.atoms, stride)
         self.start = self._equilibrated()
         self.reference = drive(self.start.clone(), self.forces, self.kelvin, stride, strides)
-        self.pairs = self._pairs(self.reference)
+        self.pairs = pairs(self.reference.frames)
         self.potential = mean_potential(self.reference.frames, self.atoms)
 
     def _equilibrated(self) -> Particles:
@@ -180,15 +180,12 @@ class Case:
         drive(particles, self.forces, self.kelvin, self.stride, 8, friction=4.0)
         return particles
 
-    def _pairs(self, run: Run) -> Any:
-        return pair_distributions(blocks(run.frames), default_reach(self.reference.frames))[29, 29]
-
-    def targets(self, count: int) -> list[tuple[Particles, Particles]]:
+    def targets(self, count: int) -> Targets:
         """Return evenly spread strides of the run with forces, both ends of each."""
         strides = self.forces.seen[-self.reference.done :]
         return [strides[k] for k in np.unique(np.linspace(0, len(strides) - 1, count).astype(int))]
 
-    def measure(self, inner: Propagator, targets: list[tuple[Particles, Particles]]) -> dict[str, Any]:
+    def measure(self, inner: Propagator, targets: Targets) -> dict[str, Any]:
         """Return the row of one way to run this case."""
         run = drive(self.start.clone(), inner, self.kelvin, self.stride, self.strides)
         return {
@@ -196,7 +193,7 @@ class Case:
             "strides": run.done,
             "atoms": run.frames.n,
             "temperature": run.temperature,
-            "pair_distribution_error": difference_of_peak(self._pairs(run), self.pairs),
+            "pair_distribution_error": difference_of_peak(pairs(run.frames), self.pairs),
             "potential_error_mev_per_atom": 1000.0 * (mean_potential(run.frames, self.atoms) - self.potential),
             **one_step(inner, targets, self.stride),
             **run.speed(self.stride),
@@ -219,51 +216,31 @@ class Case:
 
 def controlled(statistics: dict[str, float]) -> dict[str, float] | None:
     """Return acceptance and the like, with the worst score of every estimator; None for a run without control."""
-    if not statistics.get("strides_tried"):
-        return None
-    return figures(statistics) | {k: v for k, v in statistics.items() if k.startswith("max_score_")}
+    worst = {k: v for k, v in statistics.items() if k.startswith("max_score_")}
+    return figures(statistics) | worst if statistics.get("strides_tried") else None
 
 
-def one_step(
-    inner: Propagator, targets: list[tuple[Particles, Particles]], stride: float, *, alone: bool = False
-) -> dict[str, Any]:
-    """Return the mean error of one stride in percent of the mean displacement and of the mean change of velocity.
-
-    ``alone`` adds what these strides cost and how they went. Every state is new to the estimator of energies here: it asks
-    for one energy more than in a run.
-    """
+def one_step(inner: Propagator, targets: Targets, stride: float, *, alone: bool = False) -> dict[str, Any]:
+    """Return the mean error of a stride in percent of the mean displacement and change of velocity; ``alone``: its cost too."""
     missed, moved, seconds, statistics = np.zeros(2), np.zeros(2), 0.0, {}
     for before, exact in targets:
         after = before.clone()
         carry, cpu = inner.start(after), time.process_time()
-        step = inner.advance(after, carry, stride)
+        combine_statistics(statistics, inner.advance(after, carry, stride).statistics)
         seconds += time.process_time() - cpu
-        combine_statistics(statistics, step.statistics)
         for k, name in enumerate(("position", "velocity")):
             ours, first, last = (getattr(p, name) for p in (after, before, exact))
             missed[k] += np.linalg.norm(ours - last, axis=1).mean()
             moved[k] += np.linalg.norm(last - first, axis=1).mean()
     displacement, velocity = 100.0 * missed / moved
     found = {"one_step_displacement_percent": float(displacement), "one_step_velocity_percent": float(velocity)}
-    if not alone:
-        return found
     speed = len(targets) * stride / fs * 1e-6 / seconds * 86400.0
-    return found | {"ns_per_day_cpu": speed, "control": controlled(statistics)}
+    return found | ({"ns_per_day_cpu": speed, "control": controlled(statistics)} if alone else {})
 
 
 def held_out_set(path: Path) -> Path:
     """Make a small held-out set: the temperatures of the training data, another seed."""
-    recipe = DataRecipe(
-        step=2.0,
-        interval=32.0,
-        frames=2,
-        segments=24,
-        temperatures=REFERENCE.recipe.temperatures,
-        decorrelation=128.0,
-        equilibration=1000.0,
-        friction=0.01,
-        seed=2_000_003,
-    )
+    recipe = replace(REFERENCE.recipe, segments=24, frames=3, decorrelation=128.0, equilibration=1000.0, seed=2_000_003)
     make_segments(recipe, path, calculator=REFERENCE.calculator, atoms=REFERENCE.atoms())
     return path
 
@@ -292,8 +269,7 @@ class Control:
 
 def _states(path: Path, most: int) -> list[Particles]:
     with SegmentFile(path) as file:
-        chosen = list(file)[:most]
-        return list(segment_states(chosen, per_segment=1))
+        return list(segment_states(list(file)[:most], per_segment=1))
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -331,49 +307,41 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         show(name, "bare", rows["bare"], began)
         rows["controlled"] = case.measure(control.around(case.atoms, TOLERANCE), targets)
         show(name, "controlled", rows["controlled"], began)
-        if arguments.record:
-            RECORD.write_text(json.dumps(record, indent=1) + "\n")
-        if name != CURVE:
-            continue
-        record["curve"] = {"case": name, "bare": one_step(stride, targets, length, alone=True), "rows": []}
-        for tolerance in TOLERANCES:
-            found = one_step(control.around(case.atoms, tolerance), targets, length, alone=True)
-            record["curve"]["rows"].append({"tolerance": str(tolerance), **found})
-            print(f"     tolerance {tolerance:g}: {json.dumps(found)}", flush=True)
+        if name == CURVE:
+            record["curve"] = {"case": name, "bare": one_step(stride, targets, length, alone=True), "rows": []}
+            for tolerance in TOLERANCES:
+                found = one_step(control.around(case.atoms, tolerance), targets, length, alone=True)
+                record["curve"]["rows"].append({"tolerance": str(tolerance), **found})
+                show(name, f"tolerance {tolerance:g}", found, began)
+            rows["tight"] = case.measure(control.around(case.atoms, TIGHT), targets)
+            show(name, f"controlled, tolerance {TIGHT:g}", rows["tight"], began)
     inside = record["cases"]["300 K"]["bare"]["pair_distribution_error"]
     record["limit_pair_distribution_error"] = 2.0 * inside
     for rows in record["cases"].values():
-        for kind in ("bare", "controlled"):
-            rows[kind]["within_twice_inside"] = bool(rows[kind]["pair_distribution_error"] <= 2.0 * inside)
+        for row in (row for kind, row in rows.items() if kind != "forces"):
+            row["within_twice_inside"] = bool(row["pair_distribution_error"] <= 2.0 * inside)
     return record | {"load_after": os.getloadavg(), "seconds": time.perf_counter() - began}
 
 
 def show(case: str, kind: str, row: dict[str, Any], began: float) -> None:
     """Print a row."""
-    text = f"{time.perf_counter() - began:4.0f} s {case:12s} {kind:14s} {row['outcome']}, T {row['temperature']:.0f} K"
-    if kind == "forces":
-        text += f", g(r) scatter {row['pair_distribution_scatter']:.2%}"
-    else:
-        text += f", g(r) {row['pair_distribution_error']:.2%}, U {row['potential_error_mev_per_atom']:+.2f} meV"
-        text += f", one step {row['one_step_displacement_percent']:.2f} % {row['one_step_velocity_percent']:.2f} %"
-    if row.get("control"):
-        text += f", accepted {row['control']['acceptance']:.0%}, forces for {row['control']['fallback_fraction']:.1%}"
-    print(f"{text}, {row['ns_per_day_cpu']:.1f} ns/day (cpu), {row['ns_per_day_wall']:.1f} (wall)", flush=True)
+    numbers = {k: v for k, v in (row | (row.get("control") or {})).items() if isinstance(v, float)}
+    text = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+    print(f"{time.perf_counter() - began:4.0f} s {case}, {kind}: {row.get('outcome', '')} {text}", flush=True)
 
 
 def draw(record: dict[str, Any], path: Path) -> None:
     """Draw error against cost, and the errors of every case."""
     import matplotlib
-    from askel.md.judge_plot import _STYLE, COLOURS
+    from askel.md.judge_plot import COLOURS
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context({f"axes.spines.{side}": False for side in ("top", "right")} | STYLE):
         picture = Figure(figsize=(10.5, 3.9), layout="constrained")
         grid = picture.add_gridspec(2, 2)
         _curve(picture.add_subplot(grid[:, 0]), record, COLOURS)
         _bars(picture.add_subplot(grid[0, 1]), record, "pair_distribution_error", 100.0, COLOURS)
         _bars(picture.add_subplot(grid[1, 1]), record, "one_step_velocity_percent", 1.0, COLOURS)
-        path.parent.mkdir(parents=True, exist_ok=True)
         picture.savefig(path, dpi=130)
 
 
@@ -381,19 +349,18 @@ def _curve(axes: Any, record: dict[str, Any], colours: tuple[str, ...]) -> None:
     """Draw the error of one stride against the cost of a picosecond, with the tolerance at every point."""
     rows = record["curve"]["rows"]
     case, alone = record["cases"][record["curve"]["case"]], record["curve"]["bare"]
-    cost = [86400.0 / (1000.0 * r["ns_per_day_cpu"]) for r in rows]
-    error = [r["one_step_velocity_percent"] for r in rows]
-    axes.plot(cost, error, "o-", color=colours[0], linewidth=1.4, markersize=5, label="error control, by tolerance")
-    bare = 86400.0 / (1000.0 * alone["ns_per_day_cpu"])
-    axes.plot([bare], [alone["one_step_velocity_percent"]], "s", color=colours[1], label="bare stride")
-    forces = 86400.0 / (1000.0 * case["forces"]["ns_per_day_cpu"])
-    axes.axvline(forces, color="#444444", linewidth=1.0, linestyle=(0, (3, 1.5)), label="forces alone, 2 fs")
-    for x, y, row in zip(cost, error, rows, strict=True):
-        axes.annotate(
-            row["tolerance"].replace("inf", "∞").removesuffix(".0"), (x, y), (5, 5), textcoords="offset points"
-        )
-    axes.set(xlabel="processor time, s per ps", ylabel="velocity error of one stride, %", ylim=(0.0, None))
-    axes.set(title=f"Accuracy against cost, {record['curve']['case']}", xlim=(0.0, None))
+    cost, error = [86.4 / r["ns_per_day_cpu"] for r in rows], [r["one_step_velocity_percent"] for r in rows]
+    axes.plot(cost, error, "o-", color=colours[0], label="error control, by tolerance")
+    x, y = 86.4 / alone["ns_per_day_cpu"], alone["one_step_velocity_percent"]
+    axes.plot(x, y, "s", color=colours[1], label="bare stride")
+    axes.axvline(86.4 / case["forces"]["ns_per_day_cpu"], **DASHED, label="forces alone, 2 fs")
+    labels: dict[float, list[str]] = {}
+    for y, row in zip(error, rows, strict=True):
+        labels.setdefault(y, []).append(row["tolerance"].replace("inf", "∞").removesuffix(".0"))
+    for y, names in labels.items():
+        axes.annotate(", ".join(names), (cost[error.index(y)], y), (6, 6), textcoords="offset points")
+    axes.set(xlabel="processor time, s per ps", ylabel="velocity error of one stride, %", xlim=(0.0, None))
+    axes.set(title=f"Accuracy against cost, {record['curve']['case']}", ylim=(-0.1, 1.35 * max(error)))
     axes.legend()
 
 
@@ -405,14 +372,11 @@ def _bars(axes: Any, record: dict[str, Any], quantity: str, factor: float, colou
         bars = axes.bar(np.arange(len(names)) + 0.36 * (k - 0.5), heights, 0.34, color=colours[1 - k], label=kind)
         axes.bar_label(bars, fmt="%.2f" if rdf else "%.1f", fontsize=7, padding=1)
     axes.set_xticks(range(len(names)), names)
-    axes.grid(visible=False, axis="x")
-    axes.margins(y=0.2)
     axes.set_title("Pair distribution, % of its peak" if rdf else "Velocity after one stride, %")
     if rdf:
-        limit = factor * record["limit_pair_distribution_error"]
-        axes.axhline(limit, color="#444444", linewidth=0.9, linestyle=(0, (3, 1.5)), label="twice inside, bare")
+        axes.axhline(factor * record["limit_pair_distribution_error"], **DASHED, label="twice inside, bare")
         axes.legend(ncols=3, loc="upper left")
-        axes.margins(y=0.45)
+    axes.margins(y=0.45 if rdf else 0.2)
 
 
 def main() -> None:
@@ -427,9 +391,8 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="only draw the record")
     arguments = parser.parse_args()
     record = json.loads(RECORD.read_text()) if arguments.draw else measure(arguments)
-    if arguments.record:
-        RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if arguments.record or arguments.draw:
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
         draw(record, PICTURE)
 
 

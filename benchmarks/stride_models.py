@@ -18,7 +18,7 @@ from machine import machine, versions
 MODELS = {
     "copper-32fs": ("copper-emt", "langevin", 320.0, 4, 32_000.0),
     "quartz-30fs": ("quartz-bks", "langevin", 300.0, 4, 30_000.0),
-    "water-5fs": ("water-spcfw", "bussi", 100.0, 4, 25_000.0),
+    "water-5fs": ("water-spcfw", "langevin", 250.0, 4, 25_000.0),
     "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 70.0, 8, 100_002.0),
 }
 TEMPERATURE = 300.0

@@ -1,6 +1,6 @@
 """How the numbers of the examples were made: ``python -m askel.examples.recipes`` prints them, or writes smbh_stars.csv.
 
-The files of ``structures`` are those of ``askel.md.ase_references``; water is a sample at 300 K of its segments.
+The files of ``structures`` are of ``askel.md.ase_references``: paracetamol relaxed, the others samples at 300 K.
 """
 
 from __future__ import annotations

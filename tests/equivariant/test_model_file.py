@@ -72,13 +72,6 @@ def test_round_trip(tmp_path, model, dtype):
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]  # no temporary file is left
 
 
-def test_same_model_same_bytes(tmp_path, model):
-    shuffled = Model(model.architecture, dict(reversed(model.weights.items())), dict(reversed(model.card.items())))
-    for name, one in (("a", model), ("b", shuffled)):
-        save_model(tmp_path / name, one)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
 def test_strided_weights_are_written_as_they_are(tmp_path, model):
     turned = {k: np.asfortranarray(w) for k, w in model.weights.items()}
     save_model(tmp_path / "m", Model(model.architecture, turned, {}))
@@ -98,7 +91,7 @@ def test_network_gives_the_same_after_a_round_trip(tmp_path, make_architecture, 
 
 def test_no_file(tmp_path):
     refused(tmp_path / "nothing.safetensors", "No such file")
-    refused(tmp_path, "directory|Is a dir|not a model")
+    refused(tmp_path, "cannot read the model|not a model file")
 
 
 @pytest.mark.parametrize(
