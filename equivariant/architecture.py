@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from ..particles import InputError
 
 #: Highest degree of spherical harmonics that kernels know.
 HIGHEST_DEGREE = 3
+
+#: What a description may ask for at most; more is a damaged file.
+_WHOLE = {
+    "l_max": (1, HIGHEST_DEGREE), "channels": (1, 4096), "layers": (1, 64), "radial_functions": (1, 1024),
+    "cutoff_power": (1, 64), "speed_functions": (1, 1024),
+}  # fmt: skip
+_CHOICES = {"head": ("stride", "energy"), "parity": ("natural", "both")}
+_MOST_LAYERS, _WIDEST, _LAST_ELEMENT = 16, 65536, 118
 
 Rows = tuple[tuple[float, ...], ...]
 
@@ -74,34 +83,55 @@ class Architecture:
     energy_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.head not in ("stride", "energy") or self.parity not in ("natural", "both"):
-            raise InputError(f"a network has head 'stride' or 'energy', parity 'natural' or 'both'; not {self.head!r}, "
-                             f"{self.parity!r}")  # fmt: skip
-        if not 1 <= self.l_max <= HIGHEST_DEGREE:
-            raise InputError(f"l_max is {self.l_max}; expected 1 to {HIGHEST_DEGREE}")
-        if not self.species or list(self.species) != sorted(set(self.species)) or self.species[0] < 1:
-            raise InputError(f"species are {self.species}; expected different atomic numbers in ascending order")
-        for name in ("channels", "layers", "radial_functions", "speed_functions", "cutoff_power"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; expected a positive whole number")
-        if not (self.cutoff > 0.0 and self.average_neighbours > 0.0 and math.isfinite(self.cutoff)):
-            raise InputError(f"cutoff {self.cutoff} and average_neighbours {self.average_neighbours} must be positive")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise _wrong(name, getattr(self, name), " or ".join(map(repr, choices)))
+        for name, (low, high) in _WHOLE.items():
+            value = getattr(self, name)
+            if not (_is_whole(value) and low <= value <= high):
+                raise _wrong(name, value, f"a whole number from {low} to {high}")
+        for name in ("cutoff", "average_neighbours", "speed_limit", "energy_scale"):
+            if not (_is_real(getattr(self, name)) and getattr(self, name) > 0.0):
+                raise _wrong(name, getattr(self, name), "a positive number")
+        for name in ("radial_hidden", "speed_hidden"):
+            widths = getattr(self, name)
+            fits = isinstance(widths, tuple) and len(widths) <= _MOST_LAYERS
+            if not fits or not all(_is_whole(w) and 1 <= w <= _WIDEST for w in widths):
+                raise _wrong(name, widths, f"up to {_MOST_LAYERS} whole numbers from 1 to {_WIDEST}")
+        self._check_species()
         self._check_tables()
 
+    def _check_species(self) -> None:
+        known = self.species
+        if (
+            not isinstance(known, tuple)
+            or not known
+            or not all(_is_whole(z) and 1 <= z <= _LAST_ELEMENT for z in known)
+        ):
+            raise _wrong("species", known, f"atomic numbers, 1 to {_LAST_ELEMENT}")
+        if list(known) != sorted(set(known)):
+            raise _wrong("species", known, "different atomic numbers in ascending order")
+        own = ("masses", "velocity_scale") if self.head == "stride" else ("masses", "atom_energy")
+        for name in own:
+            row = getattr(self, name)
+            if not _is_row(row, len(known), positive=name != "atom_energy"):
+                kind = "finite" if name == "atom_energy" else "positive"
+                raise _wrong(name, row, f"{kind} numbers, one for each of {len(known)} species")
+
     def _check_tables(self) -> None:
-        s, h = len(self.species), len(self.strides)
-        per_species = ("masses", "velocity_scale") if self.head == "stride" else ("masses", "atom_energy")
-        for name in per_species:
-            if len(getattr(self, name)) != s:
-                raise InputError(f"{name} has {len(getattr(self, name))} entries; expected one for each of {s} species")
         if self.head == "energy":
             return
-        if h == 0 or any(not t > 0.0 for t in self.strides) or list(self.strides) != sorted(set(self.strides)):
-            raise InputError(f"strides are {self.strides}; expected different positive times in fs, ascending")
+        strides = self.strides
+        if not strides or not _is_row(strides, None, positive=True) or list(strides) != sorted(set(strides)):
+            raise _wrong("strides", strides, "different positive times in fs, ascending")
+        s, h = len(self.species), len(strides)
         for name in ("drift", "memory", "displacement_scale", "velocity_change_scale"):
             table = getattr(self, name)
-            if len(table) != h or any(len(row) != s for row in table):
-                raise InputError(f"{name} must have a row for each of {h} strides and a column for each of {s} species")
+            fits = isinstance(table, tuple) and len(table) == h and all(_is_row(row, s) for row in table)
+            if not fits or ("scale" in name and any(x < 0.0 for row in table for x in row)):
+                raise _wrong(
+                    name, table, f"a row for each of {h} strides, with a finite number for each of {s} species"
+                )
 
     @property
     def irreps(self) -> tuple[tuple[int, int], ...]:
@@ -154,6 +184,8 @@ class Architecture:
         InputError : unknown or missing entries, or values that do not fit together
 
         """
+        if not isinstance(values, Mapping):
+            raise InputError(f"the architecture is {repr(values)[:60]}; expected a table")
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -162,6 +194,25 @@ class Architecture:
             return cls(**{key: _tupled(value) for key, value in values.items()})
         except TypeError as error:
             raise InputError(f"the architecture cannot be read: {error}") from None
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_row(value: Any, length: int | None, *, positive: bool = False) -> bool:
+    if not isinstance(value, tuple) or (length is not None and len(value) != length):
+        return False
+    return all(_is_real(x) and (x > 0.0 or not positive) for x in value)
+
+
+def _wrong(name: str, value: Any, expected: str) -> InputError:
+    came = repr(value)
+    return InputError(f"{name} is {came if len(came) < 60 else came[:57] + '...'}; expected {expected}")
 
 
 def _listed(value: Any) -> Any:

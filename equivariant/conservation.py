@@ -10,8 +10,10 @@ from typing import Any
 
 Stack = Callable[[list[Any], int], Any]
 
-#: Added to the diagonal of the inertia tensor, in units of its trace: a linear molecule has no inertia about its axis.
-_REGULAR = 1e-14
+#: Added to the diagonal of the inertia tensor, in units of its trace: a linear molecule has no inertia about its axis. The
+#: further passes remove what this and the rounding of a nearly singular matrix leave of the defect.
+_REGULAR = 1e-11
+_PASSES = 3
 
 
 def conserve(
@@ -39,6 +41,7 @@ def conserve(
     """
     m = mass[:, None]
     total = sums(m)
+    total = total + (total == 0.0)  # frames without atoms
     old = sums(m * before) / total
     displacement = displacement - (sums(m * displacement) / total - stride[:, None] * old)[frame]
     velocity = velocity - (sums(m * velocity) / total - old)[frame]
@@ -46,10 +49,11 @@ def conserve(
     moved = position + displacement
     moved = moved - (sums(m * moved) / total)[frame]
     relative = before - old[frame]
-    inner = velocity - old[frame]
-    defect = sums(m * (_cross(centred, relative, stack) - _cross(moved, inner, stack))) * open_frame[:, None]
-    omega = _solve(sums(m * _products(moved, stack)), defect, stack)
-    return displacement, velocity + _cross(omega[frame], moved, stack)
+    wanted, inertia = sums(m * _cross(centred, relative, stack)), sums(m * _products(moved, stack))
+    for _ in range(_PASSES):
+        defect = (wanted - sums(m * _cross(moved, velocity - old[frame], stack))) * open_frame[:, None]
+        velocity = velocity + _cross(_solve(inertia, defect, stack)[frame], moved, stack)
+    return displacement, velocity
 
 
 def _columns(vectors: Any) -> tuple[Any, Any, Any]:

@@ -112,6 +112,8 @@ class Engine:
         a = self.architecture
         row = a.stride_index(stride)
         index = a.species_index(species)
+        if len(index) == 0:
+            return np.zeros((0, 3)), np.zeros((0, 3))
         atoms = _Atoms.of(a, index, mass, position, velocity, starts)
         with self._threaded():
             return self._stride(atoms, cell, periodic, row)
@@ -297,11 +299,16 @@ class _Atoms:
     def select(self, order: NDArray[np.int64]) -> _Atoms:
         """Return the atoms in another order."""
         position, velocity = self.position[order], self.velocity[order]
-        return _Atoms(self.species[order], self.mass[order], position, velocity, self.starts, self.frame[order], self.bounds)
+        return _Atoms(
+            self.species[order], self.mass[order], position, velocity, self.starts, self.frame[order], self.bounds
+        )
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Return the sums over each replica, (R, k), in the order in which replicas lie together."""
-        return np.asarray(np.add.reduceat(values, self.starts[:-1], axis=0))
+        totals = np.zeros((len(self.starts) - 1, values.shape[1]))
+        for k, (begin, end) in enumerate(pairwise(self.starts.tolist())):
+            totals[k] = values[begin:end].sum(axis=0)
+        return totals
 
     def per_species(self, x: NDArray, weight: NDArray) -> NDArray:
         """Return x (n, k, in) times the matrix (in, out) of each atom's species, for atoms sorted by species."""

@@ -90,16 +90,14 @@ def neighbour_graph(
 
 
 def _filled(box: FloatArray, periodic: NDArray[np.bool_]) -> FloatArray:
-    """Return the cell with unit vectors where a vector is missing in a direction that does not repeat."""
+    """Return the cell with vectors of length one, perpendicular to the others, where it has none and does not repeat."""
     if not periodic.any():
         return np.zeros((3, 3))
     whole = box.copy()
-    for k in range(3):
-        if not periodic[k] and not whole[k].any():
-            others = [whole[j] for j in range(3) if j != k]
-            normal = np.cross(*others)
-            size = np.linalg.norm(normal)
-            whole[k] = normal / size if size > 0.0 else np.eye(3)[k]
+    missing = [k for k in range(3) if not periodic[k] and not whole[k].any()]
+    if missing:
+        present = np.delete(whole, missing, axis=0)
+        whole[missing] = np.linalg.svd(present)[2][len(present) :]
     return whole
 
 

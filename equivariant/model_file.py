@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -53,7 +54,11 @@ def save_model(path: str | Path, model: Model) -> None:
     path = Path(path)
     _check(model, str(path))
     header = {"architecture": model.architecture.to_json(), "card": dict(model.card)}
-    facts = {"format": FORMAT, "version": str(VERSION), "header": json.dumps(header, sort_keys=True)}
+    try:
+        text = json.dumps(header, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the card of {path} cannot be written as JSON: {error}") from None
+    facts = {"format": FORMAT, "version": str(VERSION), "header": text}
     payload = save({k: np.ascontiguousarray(v) for k, v in sorted(model.weights.items())}, metadata=facts)
     temporary = path.with_name(f".{path.name}.new")
     try:
@@ -63,7 +68,8 @@ def save_model(path: str | Path, model: Model) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write the model {path}: {error.strerror}") from None
 
 
@@ -84,17 +90,23 @@ def load_model(path: str | Path) -> Model:
             raise InputError(f"{path} has {path.stat().st_size} bytes; a model file is much smaller")
         with safe_open(path, framework="numpy") as file:
             facts = file.metadata() or {}
-            _refuse_foreign(facts, path)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except OSError as error:
         raise InputError(f"cannot read the model {path}: {error.strerror or error}") from None
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is not a model file, or is damaged: {str(error).splitlines()[0]}") from None
+    _refuse_foreign(facts, path)
     try:
         header = json.loads(facts["header"])
-        model = Model(Architecture.from_json(header["architecture"]), weights, header.get("card", {}))
+        card = header.get("card", {})
+        if not isinstance(card, dict):
+            raise TypeError("a card is a table")
+        architecture = Architecture.from_json(header["architecture"])
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} has a damaged header ({type(error).__name__}); get the model again") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    model = Model(architecture, weights, card)
     _check(model, str(path))
     return model
 
@@ -103,9 +115,9 @@ def _refuse_foreign(facts: Mapping[str, str], path: Path) -> None:
     if facts.get("format") != FORMAT or "header" not in facts:
         raise InputError(f"{path} holds tensors, but is not a model of askel; expected a file that askel train wrote")
     version = facts.get("version", "")
-    if not version.isdigit() or int(version) > VERSION:
+    if version not in {str(k) for k in range(1, VERSION + 1)}:
         raise InputError(
-            f"{path} is a model of version {version or 'unknown'}; this askel reads up to {VERSION}: update askel"
+            f"{path} is a model of version {version[:20] or 'unknown'}; this askel reads up to {VERSION}: update askel"
         )
 
 

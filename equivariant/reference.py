@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from e3nn import o3
@@ -93,6 +94,7 @@ class ReferenceNetwork(nn.Module):
             inputs = torch.cat([inputs, one_hot(row[batch.receiver], len(a.strides)).to(dtype)], dim=1)  # type: ignore[index]
         envelope = _envelope(length / a.cutoff, a.cutoff_power).to(dtype)[:, None]
         x, facts, y_own = self._first(batch, row)
+        layer: Any  # nn.ModuleList hides what it holds
         for t, layer in enumerate(self.layers):
             radial = envelope * self._perceptron(f"{t}_radial", inputs)
             sent = layer.through(x[batch.sender], y_edge, radial)
@@ -165,6 +167,8 @@ class _Layer(nn.Module):
 class _Product(nn.Module):
     """Every path from features of some kinds to others, each channel for itself; a kind of output for each path."""
 
+    signs: Tensor
+
     def __init__(self, a: Architecture, before: Irreps, after: Irreps) -> None:
         super().__init__()
         links = paths(before, after, a.l_max).links
@@ -178,7 +182,8 @@ class _Product(nn.Module):
         self.register_buffer("signs", torch.tensor(signs).repeat_interleave(a.channels), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-        return self.product(x, y, weights * self.signs)  # type: ignore[no-any-return]
+        messages: Tensor = self.product(x, y, weights * self.signs)
+        return messages
 
 
 def _sign(l_1: int, l_2: int, l_3: int) -> float:

@@ -2,7 +2,7 @@
 
 import inspect
 
-import askel.equivariant  # noqa: F401 - registers its kernels
+import askel.equivariant
 import askel.nbody  # noqa: F401 - registers its kernels
 import numpy as np
 import pytest

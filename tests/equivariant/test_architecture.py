@@ -11,8 +11,19 @@ from askel.particles import InputError
 
 #: entry -> values that no network can have
 WRONG = {
-    "species": [(), (6, 1), (1, 1), (0, 1), (-1, 6), (1.5, 6), ("H", "C"), 6, None, "HC", (1, 6, 8)],
-    "masses": [(), (1.0,), (1.0, 12.0, 16.0), (0.0, 12.0), (-1.0, 12.0), (math.nan, 12.0), (math.inf, 12.0), "ab", None, {"a": 1, "b": 2}],
+    "species": [(), (6, 1), (1, 1), (0, 1), (-1, 6), (1.5, 6), ("H", "C"), 6, None, "HC"],
+    "masses": [
+        (),
+        (1.0,),
+        (1.0, 12.0, 16.0),
+        (0.0, 12.0),
+        (-1.0, 12.0),
+        (math.nan, 12.0),
+        (math.inf, 12.0),
+        "ab",
+        None,
+        {"a": 1, "b": 2},
+    ],
     "cutoff": [0.0, -1.0, math.nan, math.inf, "4", None, True, (4.0,)],
     "average_neighbours": [0.0, -1.0, math.nan, math.inf, "4", None],
     "strides": [(), (0.0,), (-1.0,), (math.nan,), (math.inf,), (5.0, 5.0), (7.0, 5.0), "7", 7.0, (7.0, 9.0), None],
@@ -28,7 +39,17 @@ WRONG = {
     "speed_limit": [0.0, -1.0, math.nan, math.inf, "5", None],
     "speed_hidden": [(0,), (6.0,), ("6",), 6, None, (10**9,)],
     "velocity_scale": [(), (0.02,), (0.0, 0.01), (-0.02, 0.01), (math.nan, 0.01), (math.inf, 0.01), "ab", None],
-    "drift": [(), ((1.0,),), ((1.0, 1.0), (1.0, 1.0)), ((math.nan, 1.0),), ((math.inf, 1.0),), "a", None, ("ab",), (1.0, 1.0)],
+    "drift": [
+        (),
+        ((1.0,),),
+        ((1.0, 1.0), (1.0, 1.0)),
+        ((math.nan, 1.0),),
+        ((math.inf, 1.0),),
+        "a",
+        None,
+        ("ab",),
+        (1.0, 1.0),
+    ],
     "memory": [(), ((1.0,),), ((math.nan, 1.0),), None, (("a", "b"),)],
     "displacement_scale": [(), ((1.0,),), ((math.nan, 1.0),), ((-1.0, 1.0),), None],
     "velocity_change_scale": [(), ((1.0,),), ((math.inf, 1.0),), ((-1.0, 1.0),), None],
@@ -46,7 +67,10 @@ def make(make_architecture):
     table = ((1.0, 0.8),)
     own = {"species": (1, 6), "masses": (1.008, 12.011)}
     heads = {
-        "stride": {"velocity_scale": (0.02, 0.01), **dict.fromkeys(("drift", "memory", "displacement_scale", "velocity_change_scale"), table)},
+        "stride": {
+            "velocity_scale": (0.02, 0.01),
+            **dict.fromkeys(("drift", "memory", "displacement_scale", "velocity_change_scale"), table),
+        },
         "energy": {"atom_energy": (-1.0, -2.0)},
     }
     return lambda head="stride", **changes: make_architecture(head, **own | heads[head] | changes)
@@ -95,7 +119,10 @@ def test_what_is_no_table(values):
 
 
 def test_strides_and_species_are_looked_up(make):
-    a = make(strides=(5.0, 7.0), **dict.fromkeys(("drift", "memory", "displacement_scale", "velocity_change_scale"), ((1.0, 1.0),) * 2))
+    a = make(
+        strides=(5.0, 7.0),
+        **dict.fromkeys(("drift", "memory", "displacement_scale", "velocity_change_scale"), ((1.0, 1.0),) * 2),
+    )
     assert [a.stride_index(h) for h in (5.0, 7.0 * (1.0 + 1e-9))] == [0, 1]
     with pytest.raises(InputError, match=r"a stride of 6 fs: this model was made for 5, 7 fs"):
         a.stride_index(6.0)

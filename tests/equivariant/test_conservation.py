@@ -91,7 +91,9 @@ def test_momenta_of_a_linear_molecule_are_those_of_its_stride(make_architecture,
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_network_conserves_in_double_precision_whatever_its_own(make_architecture, make_network, make_batch, make_system, dtype):
+def test_network_conserves_in_double_precision_whatever_its_own(
+    make_architecture, make_network, make_batch, make_system, dtype
+):
     a = make_architecture()
     system, crystal = make_system(8, 1), make_system(8, 2, periodic=True)
     d, v = (out.detach().numpy() for out in make_network(a, dtype=dtype)(make_batch(a, system, crystal)))

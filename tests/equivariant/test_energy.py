@@ -99,7 +99,10 @@ def test_virial_against_strained_cells(model, make_system):
 def test_atoms_that_see_nobody_have_the_energy_of_one(model, make_system):
     network, batch_of = model
     system = make_system(4, 1)
-    alone = [batch_of(system | {k: system[k][i : i + 1] for k in ("species", "mass", "position", "velocity")}) for i in range(4)]
+    alone = [
+        batch_of(system | {k: system[k][i : i + 1] for k in ("species", "mass", "position", "velocity")})
+        for i in range(4)
+    ]
     apart = batch_of(system | {"position": 20.0 * system["position"]})
     assert len(apart.sender) == 0
     single = sum(float(network.energy(b).detach()) for b in alone)

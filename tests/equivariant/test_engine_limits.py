@@ -43,7 +43,13 @@ def test_no_atoms(engine, make_system, starts):
 
 
 def test_an_atom_alone_moves_on(engine):
-    alone = {"species": [6], "mass": [12.0], "position": np.zeros((1, 3)), "velocity": np.full((1, 3), 0.01), "stride": 7.0}
+    alone = {
+        "species": [6],
+        "mass": [12.0],
+        "position": np.zeros((1, 3)),
+        "velocity": np.full((1, 3), 0.01),
+        "stride": 7.0,
+    }
     d, v = call(engine, alone)
     assert d == pytest.approx(0.07, rel=1e-14) and v == pytest.approx(0.01, rel=1e-14)
 

@@ -116,7 +116,9 @@ def test_permutation(strides, make_system, periodic):
 
 
 @every_precision
-def test_a_fixed_vector_in_the_features_would_be_seen(make_architecture, make_network, make_batch, make_system, dtype, tolerance):
+def test_a_fixed_vector_in_the_features_would_be_seen(
+    make_architecture, make_network, make_batch, make_system, dtype, tolerance
+):
     """Positive control: a bias on a vector feature, a ten-thousandth of its size, breaks what the tests above hold."""
     a, system = make_architecture(), make_system(8, 1)
     network, turn = make_network(a, dtype=dtype), improper()

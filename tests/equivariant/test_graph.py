@@ -88,7 +88,9 @@ def test_replicas_do_not_see_each_other(periodic):
     position = np.random.default_rng(3).uniform(0.0, 3.0, (12, 3))
     cell, starts = SKEWED if periodic else None, [0, 5, 5, 12]  # the second one is empty
     graph = neighbour_graph(position, cell, [periodic] * 3, 2.0, starts)
-    parts = [all_edges(position[a:b], cell, [periodic] * 3, 2.0) + [a, a, 0, 0, 0] for a, b in ((0, 5), (5, 12))]
+    parts = [
+        all_edges(position[a:b], cell, [periodic] * 3, 2.0) + np.array([a, a, 0, 0, 0]) for a, b in ((0, 5), (5, 12))
+    ]
     assert np.abs(rows_of(graph, position) - np.concatenate(parts)).max() < 1e-12
     assert graph.start[-1] == len(graph.sender) and (np.diff(graph.receiver) >= 0).all()
     assert len(neighbour_graph(position, cell, [periodic] * 3, 2.0).sender) > len(graph.sender)
@@ -116,8 +118,10 @@ def test_positions_that_are_not_finite(bad):
 
 
 @pytest.mark.parametrize(
-    "cell", [None, np.diag([2.0, 2.0, 0.0]), np.array([[1.0, 0, 0], [2.0, 0, 0], [0, 0, 1.0]])], ids=["none", "flat", "parallel"]
+    "cell",
+    [None, np.diag([2.0, 2.0, 0.0]), np.array([[1.0, 0, 0], [2.0, 0, 0], [0, 0, 1.0]])],
+    ids=["none", "flat", "parallel"],
 )
 def test_a_periodic_direction_without_a_vector(cell):
     with pytest.raises(InputError, match="three independent cell vectors"):
-        neighbour_graph(np.zeros((2, 3)) + [[0], [1]], cell, [True] * 3, 2.0)
+        neighbour_graph(np.array([[0.0] * 3, [1.0] * 3]), cell, [True] * 3, 2.0)

@@ -20,7 +20,9 @@ def points():
 
 @pytest.mark.parametrize("l_max", [0, 1, 2, 3])
 def test_equal_e3nn(points, l_max):
-    theirs = o3.spherical_harmonics(list(range(l_max + 1)), torch.from_numpy(points), normalize=False, normalization="component")
+    theirs = o3.spherical_harmonics(
+        list(range(l_max + 1)), torch.from_numpy(points), normalize=False, normalization="component"
+    )
     mine = rows(points, l_max)
     assert mine.shape == (20, (l_max + 1) ** 2)
     assert np.abs(mine - theirs.numpy()).max() < 1e-13 * np.abs(mine).max()
@@ -59,7 +61,10 @@ def test_coupling_does_not_turn(triple):
     turned = np.einsum("abc,ai,bj,ck->ijk", coupling(*triple), *matrices)
     assert np.abs(turned - coupling(*triple)).max() < 1e-13
     if max(triple) > 0:
-        assert np.abs(np.einsum("abc,ai->ibc", coupling(*triple), matrices[0]) - coupling(*triple)).max() > 1e-3 or triple[0] == 0
+        assert (
+            np.abs(np.einsum("abc,ai->ibc", coupling(*triple), matrices[0]) - coupling(*triple)).max() > 1e-3
+            or triple[0] == 0
+        )
 
 
 def test_degrees_that_do_not_couple():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from askel.equivariant.bases import cutoff_function, radial_basis, speed_basis, velocity_harmonics
+from askel.equivariant.bases import cutoff_function, radial_basis, velocity_harmonics
 
 
 @pytest.fixture
@@ -44,25 +44,6 @@ def test_velocity_harmonics_are_smooth_at_rest_and_linear_far_out():
     assert np.abs(np.stack(velocity_harmonics(np.zeros((1, 3)), 3), 1)[0, 1:]).max() == 0.0
     far = np.stack(velocity_harmonics(np.array([[30.0, 40.0, 50.0], [60.0, 80.0, 100.0]]), 3), axis=1)
     assert far[1, 1:] / far[0, 1:] == pytest.approx(2.0, rel=1e-2)
-
-
-def test_speed_functions_are_smooth_at_rest(architecture):
-    """Through rest along a line the speed has a kink; functions of it must not."""
-    line = np.linspace(-2e-3, 2e-3, 41)
-    assert kink(speed_basis(np.abs(line), architecture, np), 1e-4) < 1e-2
-
-
-@pytest.mark.parametrize("parity", ["natural", "both"])
-def test_strides_are_smooth_at_rest(make_architecture, make_network, make_batch, make_system, parity):
-    a = make_architecture(parity=parity)
-    network, system = make_network(a), make_system(6, 1)
-    results = []
-    for speed in np.linspace(-2e-5, 2e-5, 21):
-        velocity = system["velocity"].copy()
-        velocity[2] = speed * np.array([0.6, 0.0, 0.8])
-        results.append(np.concatenate([out.detach().numpy() for out in network(make_batch(a, system | {"velocity": velocity}))]))
-    assert np.ptp(results, axis=0).max() > 1e-9
-    assert kink(np.array(results), 2e-6) < 1e-2
 
 
 def test_gradients_at_rest_are_finite(make_architecture, make_network, make_batch, make_system):

@@ -74,9 +74,7 @@ def test_what_is_conserved_stays(kind, options):
     spin = angular_momentum(after.mass, after.position, after.velocity)
     spin = np.abs(spin).max() / (scale * np.abs(after.position).max())
     free = options.get("conserved") == "nothing"
-    rotates = options.get("groups") == "species" or (
-        options.get("conserved") in ("nothing", "momentum")
-    )
+    rotates = options.get("groups") == "species" or (options.get("conserved") in ("nothing", "momentum"))
     assert (momentum > 1e-3) if free else (momentum < 1e-12)
     assert (spin > 1e-4) if rotates else (spin < 1e-10)
 
