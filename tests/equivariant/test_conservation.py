@@ -69,6 +69,21 @@ def test_correction_is_a_rigid_rotation(proposal):
     assert np.abs(along).max() < 1e-9 * np.abs(change).max()
 
 
+@pytest.mark.parametrize("bend", [0.01, 0.03, 0.1, 0.3])
+def test_molecules_that_are_nearly_on_a_line(bend):
+    """Carbon dioxide bent by some hundredths of an Angstrom, as heat bends it: one moment of inertia is small, and counts."""
+    rng, worst = np.random.default_rng(0), 0.0
+    mass = np.array([15.999, 12.011, 15.999])
+    for _ in range(50):
+        turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        position = np.array([[-1.16, 0.0, 0.0], [0.0, bend, 0.0], [1.16, 0.0, 0.0]]) @ turn.T
+        velocity, new = rng.normal(0.0, 0.01, (2, 3, 3))
+        d, v = conserved(position, velocity, 0.01 * position, new, mass)
+        before, after = momenta(mass, position, velocity)[1], momenta(mass, position + d, v)[1]
+        worst = max(worst, np.abs(after - before).max() / np.linalg.norm(before))
+    assert worst < 1e-10
+
+
 def test_an_atom_alone_keeps_its_velocity():
     velocity, rng = np.array([[0.01, -0.02, 0.03]]), np.random.default_rng(0)
     d, v = conserved(np.ones((1, 3)), velocity, rng.normal(size=(1, 3)), rng.normal(size=(1, 3)), np.ones(1))
