@@ -182,7 +182,10 @@ def _whole_strides(times: dict[str, float], step: float, particles: Particles, c
         span, changed = build_stride.whole_strides(times[name] - start, step)
         if name != "t_end":
             span = max(span, step)
-        times[name] = start + span
+        if (
+            abs(start + span - times[name]) > 1e-9 * step
+        ):  # else to the last bit as given: resuming must not move the end
+            times[name] = start + span
         if changed and given[name] is not None:
             table = "run" if name == "t_end" else "output"
             lines.append(

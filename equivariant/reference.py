@@ -101,9 +101,9 @@ class ReferenceNetwork(nn.Module):
             message = sent.new_zeros(batch.n, sent.shape[1]).index_add(0, batch.receiver, sent)
             message = message / math.sqrt(a.average_neighbours)
             if a.head == "stride":
-                message = layer.message(message, _flat(w, f"{t}_message"))
+                message = layer.message(message, _flat(w, f"{t}_message", layer.through.signs))
                 message = layer.last(message, y_own, self._perceptron(f"{t}_speed", facts))
-            new = layer.update(message, _flat(w, f"{t}_update"))
+            new = layer.update(message, _flat(w, f"{t}_update", layer.last.signs))
             kept = torch.cat([w[f"{t}_residual_{k}"].transpose(0, 1).reshape(-1) for k in layer.kept])
             x = layer.gate(new + layer.residual(x, self._species(batch), kept)) * layer.gain
         return x
@@ -178,16 +178,16 @@ class _Product(nn.Module):
             [(i, l_2, p, "uvu", True) for p, (i, l_2, _) in enumerate(links)],
             path_normalization="none", internal_weights=False, shared_weights=False,
         )  # fmt: skip
-        signs = [_sign(before[i][0], l_2, after[k][0]) for i, l_2, k in links]
-        self.register_buffer("signs", torch.tensor(signs).repeat_interleave(a.channels), persistent=False)
+        signs = torch.tensor([_sign(before[i][0], l_2, after[k][0]) for i, l_2, k in links])
+        self.register_buffer("signs", signs.repeat_interleave(a.channels), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
-        messages: Tensor = self.product(x, y, weights * self.signs)
-        return messages
+        """Return the products, the components of every path with e3nn's sign, not ours."""
+        return self.product(x, y, weights)  # type: ignore[no-any-return]
 
 
 def _sign(l_1: int, l_2: int, l_3: int) -> float:
-    """Return 1 or -1: e3nn's coupling tensor is ours up to a sign, which goes into the weights of a path."""
+    """Return 1 or -1: e3nn's coupling tensor is ours up to a sign, which goes into the linear map that follows."""
     theirs = o3.wigner_3j(l_1, l_2, l_3, dtype=torch.float64)
     return math.copysign(1.0, float((theirs * torch.from_numpy(coupling(l_1, l_2, l_3))).sum()))
 
@@ -221,9 +221,12 @@ def _named(weights: nn.ParameterDict, name: str) -> list[Tensor]:
     return [w for key, w in weights.items() if key.rpartition("_")[0] == name]
 
 
-def _flat(weights: nn.ParameterDict, name: str) -> Tensor:
-    """Return the weights of an ``o3.Linear``, which divides by the root of the number of its inputs."""
-    return torch.cat([math.sqrt(len(matrix)) * matrix.reshape(-1) for matrix in _named(weights, name)])
+def _flat(weights: nn.ParameterDict, name: str, signs: Tensor) -> Tensor:
+    """Return the weights of an ``o3.Linear``, which divides by the root of the number of its inputs, one sign for each."""
+    matrices = _named(weights, name)
+    parts = signs.split([len(matrix) for matrix in matrices])
+    scaled = (math.sqrt(len(m)) * s[:, None] * m for m, s in zip(matrices, parts, strict=True))
+    return torch.cat([m.reshape(-1) for m in scaled])
 
 
 def _harmonics(a: Architecture, vectors: Tensor, *, normalize: bool) -> Tensor:
@@ -237,20 +240,20 @@ def _envelope(u: Tensor, p: int) -> Tensor:
 
 def _with_momenta(batch: Batch, displacement: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
     """Return the same with the total momentum of the old state, and its angular momentum where the system is open."""
-    moves, velocities = [], []
-    for f in range(batch.n_frames):
-        rows = batch.frame == f
-        m, r, v = batch.mass[rows, None], batch.position[rows], batch.velocity[rows]
-        d, new = displacement[rows], velocity[rows]
-        drift = (m * v).sum(0) / m.sum()
-        d = d - (m * d).sum(0) / m.sum() + drift * batch.stride[f]
-        new = new - (m * new).sum(0) / m.sum()
-        if batch.open[f]:
-            r, moved = r - (m * r).sum(0) / m.sum(), r + d
-            moved = moved - (m * moved).sum(0) / m.sum()
-            lost = (m * torch.linalg.cross(r, v - drift)).sum(0) - (m * torch.linalg.cross(moved, new)).sum(0)
-            inertia = (m * moved**2).sum() * torch.eye(3, dtype=m.dtype) - (m * moved).T @ moved
-            new = new + torch.linalg.cross((torch.linalg.pinv(inertia, hermitian=True) @ lost)[None], moved)
-        moves.append(d)
-        velocities.append(new + drift)
-    return torch.cat(moves), torch.cat(velocities)
+    m, frame = batch.mass[:, None], batch.frame
+
+    def total(values: Tensor) -> Tensor:
+        return values.new_zeros(batch.n_frames, *values.shape[1:]).index_add(0, frame, values)
+
+    def centred(values: Tensor) -> Tensor:
+        return values - (total(m * values) / total(m))[frame]
+
+    drift = (total(m * batch.velocity) / total(m))[frame]
+    displacement = centred(displacement) + drift * batch.stride[frame, None]
+    inner, position = centred(velocity), centred(batch.position)
+    moved = centred(batch.position + displacement)
+    lost = total(m * (torch.linalg.cross(position, batch.velocity - drift) - torch.linalg.cross(moved, inner)))
+    squares = total(m * (moved**2).sum(1, keepdim=True))[:, :, None] * torch.eye(3, dtype=m.dtype)
+    inertia = squares - total(m[:, :, None] * moved[:, :, None] * moved[:, None])
+    turn = (torch.linalg.pinv(inertia, hermitian=True) @ lost[:, :, None])[..., 0] * batch.open[:, None]
+    return displacement, inner + drift + torch.linalg.cross(turn[frame], moved)

@@ -25,8 +25,9 @@ class Answer:
 
     def line(self) -> str:
         """Return the one line of the error."""
-        assert self.err.startswith("askel: ") and self.err.count("\n") == 1, self.err
-        return self.err.strip()
+        lines = [line for line in self.err.splitlines() if not line.startswith("compiling kernels")]
+        assert len(lines) == 1 and lines[0].startswith("askel: "), self.err
+        return lines[0].strip()
 
 
 class Folder:

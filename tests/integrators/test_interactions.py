@@ -35,7 +35,11 @@ INTERACTIONS = {
 }
 
 #: tested with particles of their own, in the file named
-ELSEWHERE = {"AseInteraction": "tests/md/test_ase_interaction.py"}
+ELSEWHERE = {
+    "AseInteraction": "tests/md/test_ase_interaction.py",
+    "EnergyModel": "tests/md/test_ase_energy_model.py",
+    "_Held": "tests/integrators/test_regions.py",
+}
 
 every = pytest.mark.parametrize("name", INTERACTIONS)
 
