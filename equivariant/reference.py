@@ -183,7 +183,8 @@ class _Product(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         """Return the products, the components of every path with e3nn's sign, not ours."""
-        return self.product(x, y, weights)  # type: ignore[no-any-return]
+        products: Tensor = self.product(x, y, weights)
+        return products
 
 
 def _sign(l_1: int, l_2: int, l_3: int) -> float:

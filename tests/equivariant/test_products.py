@@ -60,7 +60,7 @@ def some(sample, wanted):
 
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
 def test_first_derivatives(sample, wanted):
-    assert torch.autograd.gradcheck(*some(sample, wanted), fast_mode=sample[0].n > 10)
+    assert torch.autograd.gradcheck(*some(sample, wanted), fast_mode=sample[0].n > 10 or len(wanted) > 1)
 
 
 @pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
