@@ -43,7 +43,7 @@ class Engine:
     model : Model with head "stride"
     dtype : "float32" or "float64", of features and weights; positions, edges and momenta are float64 always
     backend : of the kernels, "cpu" or "reference"
-    threads : of kernels and BLAS; None leaves both as they are
+    threads : of the kernels; None: as numba was started. BLAS has one
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Engine:
         self.dtype = np.dtype(dtype)
         self.card = model.card
         self.threads = threads
-        self._blas = None if threads is None else ThreadpoolController()
+        self._blas = ThreadpoolController()
         card_shortest = model.card.get("shortest_pair")
         self.shortest = _CLOSER * float(card_shortest) if card_shortest else _SHORTEST
         self._exact = {name: np.asarray(w, np.float64) for name, w in model.weights.items()}
@@ -249,12 +249,13 @@ class Engine:
 
     @contextlib.contextmanager
     def _threaded(self) -> Iterator[None]:
-        if self.threads is None:
-            yield
-            return
-        assert self._blas is not None, "made with threads"
-        with kernel_threads(self.threads), self._blas.limit(limits=self.threads, user_api="blas"):
-            yield
+        """Give the threads to the kernels and one to BLAS: two pools that wait for work by spinning slow each other down."""
+        with self._blas.limit(limits=1, user_api="blas"):
+            if self.threads is None:
+                yield
+            else:
+                with kernel_threads(self.threads):
+                    yield
 
 
 @dataclass(frozen=True, eq=False, slots=True)
