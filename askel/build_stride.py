@@ -327,11 +327,11 @@ def _energy(table: ErrorControl, particles: Particles, forces: Any, calibration:
 
 
 def _ensemble(table: ErrorControl, particles: Particles, forces: Any, calibration: Any, folder: Path) -> dict[str, Any]:
-    from .md.model_stride import model_stride
+    from .md.model_library import stride_of
 
     if not table.ensemble:
         raise InputError("error_control.estimators: 'ensemble' needs other models; give error_control.ensemble = [...]")
-    return {"others": [model_stride(model_path(name, folder)) for name in table.ensemble]}
+    return {"others": [stride_of(model_path(name, folder)) for name in table.ensemble]}
 
 
 def _fallback(table: ErrorControl, particles: Particles, forces: Interaction | None) -> Any:

@@ -59,9 +59,9 @@ def _targets(options: argparse.Namespace) -> dict[str, Path]:
 
 def _judged(options: argparse.Namespace, duration: float) -> Any:
     from .md.judge_files import as_runs
-    from .md.model_stride import model_stride
+    from .md.model_library import stride_of
 
-    learned = model_stride(model_path(options.model, Path()))
+    learned = stride_of(model_path(options.model, Path()))
     if options.reference is None:
         from .md.judge_model import judge_one_step
         from .md.judge_one_step import step_pairs

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..integrators import PropagatorEntry, register_propagator
+from ..particles.lazy import lazily
 
 register_propagator(
     PropagatorEntry(
         "stride",
-        "askel.md.model_stride:model_stride",
+        "askel.md.model_library:stride_of",
         takes="model",
         fixed_step=True,
         summary="a network's long stride, no forces; step: one of those it was trained for",
@@ -83,16 +82,4 @@ __all__ = [
     "open_model",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, _PUBLIC)

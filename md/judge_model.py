@@ -32,7 +32,7 @@ from .judge_one_step import (
 from .judge_report import NAN, Judgement, Row, Verdict
 from .judge_run import Schedule, SeedRuns, run_seeds, run_together, starting_states
 from .layers import Layer
-from .model_stride import model_stride
+from .model_library import stride_of
 from .replicas import Replicas
 from .stride import LearnedStride, StrideEngine
 from .temperature import conserved_in
@@ -97,7 +97,7 @@ def run_and_judge(
     InputError : no such model, a stride it was not trained for, a reference without velocities or with other atoms
 
     """
-    learned = _stride_of(model)
+    learned = stride_of(model)
     h = _chosen(learned, stride)
     truth = as_runs(reference, temperature)
     step = learned.engine.stride
@@ -180,12 +180,6 @@ def _run(
     if around is None and shared and seeds > 1:
         return run_together(together, alone, starts, schedule, temperature=temperature)
     return run_seeds(alone, starts, schedule, temperature=temperature)
-
-
-def _stride_of(model: Judged) -> LearnedStride:
-    if isinstance(model, LearnedStride):
-        return model
-    return model_stride(model) if isinstance(model, str | Path | Model) else LearnedStride(model)
 
 
 def _chosen(learned: LearnedStride, stride: float | None) -> float:

@@ -82,7 +82,7 @@ def stride_of(model: str | Path | Model | StrideEngine | LearnedStride, precisio
     if loaded.architecture.head != "stride":
         raise InputError(
             f"{name} has the head {loaded.architecture.head!r}; strides need a model with head 'stride' (energies: "
-            "EnergyModel, EnergyModelCalculator)"
+            "[forces], EnergyModel, EnergyModelCalculator)"
         )
     from ..equivariant.engine import Engine
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..integrators import PropagatorEntry, register_propagator
 from ..particles import register
+from ..particles.lazy import lazily
 
 _K = "askel.nbody._kernels"
 
@@ -49,12 +48,4 @@ _PUBLIC = {
 
 __all__ = ["DirectGravity", "Evolved", "ExternalField", "Mergers", "RegularisedChain", "accelerations", "evolve"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
-    globals()[name] = value  # a function may share its name with its module: keep the function
-    return value
+__getattr__, __dir__ = lazily(__name__, _PUBLIC)
