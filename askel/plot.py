@@ -13,35 +13,15 @@ from typing import TYPE_CHECKING, Any
 from .history import History, Pair, pairs_of, read_history
 from .molecules import Molecules, holds_atoms, read_molecules
 from .particles import InputError
+from .particles.pictures import STYLE, check_format
 from .units_text import unit_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
 
 Panel = Callable[["Axes", History, list[Pair]], None]
-
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": "#333333",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "svg.hashsalt": "askel",  # the same picture is the same file
-}
 
 
 def plot(
@@ -65,8 +45,7 @@ def plot(
     import matplotlib
 
     target = Path(target)
-    if target.suffix.lower() not in FORMATS:
-        raise InputError(f"{target}: pictures are {', '.join('*' + f for f in FORMATS)}")
+    check_format(target)
     if target.exists() and not overwrite:
         raise InputError(f"{target} is there already; use --overwrite, or -o another name")
     name = Path(source).name
@@ -75,7 +54,7 @@ def plot(
     else:
         picture = figure(read_history(Path(source), last), plane, name)
     metadata = {"Date": None} if target.suffix.lower() == ".svg" else None
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         picture.savefig(target, dpi=130, metadata=metadata)
     return target
 
@@ -85,7 +64,7 @@ def figure(history: History, plane: str, title: str) -> Figure:
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         picture = Figure(figsize=(11.0, 6.6), layout="constrained")
         _draw(picture, history, plane)
         time = f"t = {history.time[0]:.4g} … {history.time[-1]:.4g}{unit_text(history.units, 'time', ' ')}"
@@ -107,7 +86,7 @@ def molecular_figure(molecules: Molecules, title: str) -> Figure:
 
     from .molecular_panels import draw
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         picture = Figure(figsize=(11.0, 6.6), layout="constrained")
         draw(picture, molecules)
         frames, time = molecules.frames, molecules.time

@@ -121,16 +121,16 @@ class Engine:
     def _stride(self, atoms: _Atoms, cell: Any, periodic: Any, row: int) -> tuple[FloatArray, FloatArray]:
         a = self.architecture
         graph = neighbour_graph(atoms.position, cell, periodic, a.cutoff, atoms.starts)
-        self._refuse_close(graph, atoms.position)
         order = np.argsort(atoms.species, kind="stable")  # one matrix product a species, on rows that lie together
+        atoms_by_species, graph = atoms.select(order), graph.reordered(order)
+        edges = _Edges.of(graph, atoms_by_species.position, a, self.dtype)
+        self._refuse_close(graph, edges.length, order)
         out = np.empty((len(order), 3, 2))
-        out[order] = self._network(atoms.select(order), graph.reordered(order), row)
+        out[order] = self._network(atoms_by_species, graph, edges, row)
         return self._stepped(atoms, out, row, bool(np.any(periodic)))
 
-    def _network(self, atoms: _Atoms, graph: Graph, row: int) -> NDArray:
+    def _network(self, atoms: _Atoms, graph: Graph, edges: _Edges, row: int) -> NDArray:
         """Return the two vectors (n, 3, 2) of the readout for atoms sorted by species."""
-        a = self.architecture
-        edges = _Edges.of(graph, atoms.position, a, self.dtype)
         x, facts, y_own = self._first(atoms, row)
         for layer in self._layers:
             x = self._layer(layer, row, x, graph, edges, facts, y_own, atoms)
@@ -238,13 +238,13 @@ class Engine:
             parts.append((block @ self._weights[f"{name}_{k}"]).reshape(n, 2 * degree + 1, -1))
         return parts
 
-    def _refuse_close(self, graph: Graph, position: FloatArray) -> None:
-        length = np.linalg.norm(graph.vectors(position), axis=1)
+    def _refuse_close(self, graph: Graph, length: FloatArray, order: NDArray[np.int64]) -> None:
         if len(length) and not length.min() >= self.shortest:
             e = int(np.argmin(length))
+            first, second = sorted((int(order[graph.receiver[e]]), int(order[graph.sender[e]])))
             raise InputError(
-                f"atoms {graph.receiver[e]} and {graph.sender[e]} are {length[e]:.3g} Angstrom apart; this model knows pairs "
-                f"down to {self.shortest:.3g} Angstrom"
+                f"atoms {first} and {second} are {length[e]:.3g} Angstrom apart; this model knows pairs down to "
+                f"{self.shortest:.3g} Angstrom"
             )
 
     @contextlib.contextmanager

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..particles import InputError
+from ..particles.pictures import STYLE, check_format
 from .judge_report import Curve, Judgement, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = (".png", ".svg", ".pdf")
 #: Colours that stay apart for most colour-blind readers (Okabe & Ito 2008, with a darker yellow).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#444444")
 _VERDICT = {"pass": "#009E73", "fail": "#D55E00", "unclear": "#E69F00", "": "#999999"}
@@ -28,25 +27,6 @@ _TITLES = {
     "vdos": "Vibrational density of states",
     "temperature": "Temperature by element",
     "displacement": "Mean squared displacement",
-}
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": "#333333",
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "axes.grid": True,
-    "grid.color": "#ececec",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "svg.hashsalt": "askel",
 }
 
 
@@ -63,9 +43,8 @@ def plot(judgement: Judgement, path: str | Path) -> Path:
     import matplotlib
 
     target = Path(path)
-    if target.suffix.lower() not in FORMATS:
-        raise InputError(f"{target}: pictures are {', '.join('*' + f for f in FORMATS)}")
-    with matplotlib.rc_context(_STYLE):
+    check_format(target)
+    with matplotlib.rc_context(STYLE):
         figure(judgement).savefig(target, dpi=130, metadata={"Date": None} if target.suffix == ".svg" else None)
     return target
 
@@ -80,7 +59,7 @@ def figure(judgement: Judgement) -> Figure:
     panels = len(sections) + bool(steps) + 1
     columns = 2 if panels <= 4 else 3
     rows = -(-panels // columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         picture = Figure(figsize=(4.6 * columns, 3.1 * rows + 0.5), layout="constrained")
         picture.suptitle(judgement.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         cells = picture.add_gridspec(rows, columns)
