@@ -10,6 +10,12 @@ from askel.equivariant.tables import basis, tabulate
 from askel.particles import InputError
 
 NAMES = ("species", "mass", "position", "velocity", "cell", "periodic", "stride")
+#: a baseline for two strides and three species
+BASELINE = {
+    "strides": (3.5, 7.0),
+    "drift": ((0.9, 0.5, 0.4), (0.6, 0.3, 0.2)),
+    "memory": ((0.7, -0.3, 0.2), (0.1, 0.8, -0.5)),
+}
 
 
 @pytest.fixture
@@ -45,7 +51,7 @@ def largest(mine, reference):
 @pytest.mark.parametrize(
     "options",
     [{}, {"parity": "both"}, {"l_max": 1}, {"l_max": 3, "parity": "both", "layers": 3}, {"strides": (3.5, 7.0)},
-     {"channels": 19}],
+     {"channels": 19}, BASELINE],
     ids=str,
 )  # fmt: skip
 def test_equals_the_network(make_model, make_system, options, periodic):
@@ -73,6 +79,22 @@ def test_every_stride_has_its_own_answer(make_model, make_system):
         assert largest(call(engine, system), exact(network, [system])) < 1e-7
     with pytest.raises(InputError, match=r"stride of 5 fs: this model was made for 3\.5, 7 fs"):
         call(engine, make_system(stride=5.0))
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_without_a_residual_the_baseline_is_left(make_model, make_system, row):
+    """d = drift h v and v' = memory v, for each species and stride; periodic and at rest as a whole."""
+    one = {key: tuple((table[0],) * 3 for table in BASELINE[key]) for key in ("drift", "memory")}
+    network, model = make_model(**(BASELINE | one))
+    silent = Model(model.architecture, model.weights | {"readout": np.zeros_like(model.weights["readout"])})
+    stride = BASELINE["strides"][row]
+    system = make_system(periodic=True, stride=stride)
+    system["velocity"] -= system["mass"] @ system["velocity"] / system["mass"].sum()
+    d, v = call(Engine(silent), system)
+    assert d == pytest.approx(one["drift"][row][0] * stride * system["velocity"], rel=1e-12, abs=1e-15)
+    assert v == pytest.approx(one["memory"][row][0] * system["velocity"], rel=1e-12, abs=1e-15)
+    network.load(silent.weights)
+    assert largest((d, v), exact(network, [system])) < 1e-12
 
 
 def test_replicas_do_not_see_each_other(make_model, make_system):

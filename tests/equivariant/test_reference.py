@@ -41,6 +41,13 @@ def test_strides(pair, l_max, parity):
         assert relative(mine, theirs) < 1e-12
 
 
+def test_strides_with_a_baseline(pair):
+    drift, memory = ((0.9, 0.5, 0.4), (0.6, 0.3, 0.2)), ((0.7, -0.3, 0.2), (0.1, 0.8, -0.5))
+    network, reference, batch = pair(strides=(3.5, 7.0), drift=drift, memory=memory)
+    for mine, theirs in zip(network(batch), reference(batch), strict=True):
+        assert relative(mine, theirs) < 1e-12
+
+
 @pytest.mark.parametrize("parity", ["natural", "both"])
 @pytest.mark.parametrize("l_max", [1, 2, 3])
 def test_energies(pair, l_max, parity):
