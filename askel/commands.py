@@ -6,7 +6,7 @@ import argparse
 import difflib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,46 +42,10 @@ def run(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """Say what is in a file."""
-    from .describe import describe
+    from .describe import describe, shown
 
     print(shown(describe(Path(options.file)), as_json=options.json))
     return 0
-
-
-def shown(facts: Mapping[str, Any], *, as_json: bool) -> str:
-    """Return facts as aligned lines, or as JSON."""
-    return json.dumps(facts, indent=2, default=_plain) if as_json else "\n".join(_lines(facts))
-
-
-def _plain(value: Any) -> Any:
-    """Return arrays and NumPy numbers as JSON knows them."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Return one aligned line a fact; nested facts are indented."""
-    width = max((len(str(k)) for k in facts), default=0) + 2
-    lines = []
-    for key, value in facts.items():
-        if isinstance(value, Mapping) and value:
-            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
-        elif isinstance(value, list | tuple) and value and all(isinstance(v, Mapping) for v in value):
-            lines += [f"{indent}{key}", *(line for v in value for line in _lines(v, indent + "  "))]
-        elif isinstance(value, str) and "\n" in value:
-            lines += [f"{indent}{key}", *(f"{indent}    {line}" for line in value.splitlines())]
-        else:
-            lines.append(f"{indent}{key:<{width}}{_words(value)}")
-    return lines
-
-
-def _words(value: Any) -> str:
-    if value is None:
-        return "unknown"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_words(v) for v in value) or "none"
-    return str(value) if not isinstance(value, Mapping) else "none"
 
 
 def convert(options: argparse.Namespace) -> int:

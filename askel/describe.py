@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .judging import segments_in
+from .particles import InputError
 from .particles.files import info
 
 _SUFFIX = ".safetensors"
@@ -25,6 +27,23 @@ def describe(path: Path) -> dict[str, Any]:
         with found as file:
             return _segments(path, file)
     return info(path)
+
+
+def segments_in(path: Path) -> Any:
+    """Return the open ``SegmentFile`` at a path, or None when it is another kind of file."""
+    from .particles.io_hdf5 import SIGNATURE, number_attribute, open_hdf5
+    from .particles.io_segments import SegmentFile
+
+    try:
+        with path.open("rb") as file:
+            if not file.read(len(SIGNATURE)).startswith(SIGNATURE):
+                return None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    with open_hdf5(path) as h5:
+        if number_attribute(h5, "askel_segments") is None:
+            return None
+    return SegmentFile(path)
 
 
 def _model(path: Path) -> dict[str, Any]:
@@ -64,3 +83,42 @@ def _segments(path: Path, file: Any) -> dict[str, Any]:
             None if first.cell is None else [[round(float(x), 4) for x in row] for row in first.cell]
         )
     return {**facts, "recipe": file.recipe}
+
+
+# ---------------------------------------------------------------------- as text
+
+
+def shown(facts: Mapping[str, Any], *, as_json: bool) -> str:
+    """Return facts as aligned lines, or as JSON."""
+    return json.dumps(facts, indent=2, default=_plain) if as_json else "\n".join(_lines(facts))
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays and NumPy numbers as JSON knows them."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Return one aligned line a fact; nested facts are indented."""
+    width = max((len(str(k)) for k in facts), default=0) + 2
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        elif isinstance(value, list | tuple) and value and all(isinstance(v, Mapping) for v in value):
+            lines += [f"{indent}{key}", *(line for v in value for line in _lines(v, indent + "  "))]
+        elif isinstance(value, str) and "\n" in value:
+            lines += [f"{indent}{key}", *(f"{indent}    {line}" for line in value.splitlines())]
+        else:
+            lines.append(f"{indent}{key:<{width}}{_words(value)}")
+    return lines
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(v) for v in value) or "none"
+    return str(value) if not isinstance(value, Mapping) else "none"

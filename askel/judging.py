@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .build_stride import model_path
+from .describe import segments_in, shown
 from .learning import SEGMENTS
 from .particles import InputError
 from .particles.units import DIMENSIONLESS, TIME, describe, parse_quantity
@@ -117,23 +118,6 @@ def _temperature(path: str) -> float:
     return float(mean_temperatures(as_runs(path))[0][0])
 
 
-def segments_in(path: Path) -> Any:
-    """Return the open ``SegmentFile`` at a path, or None when it is another kind of file."""
-    from .particles.io_hdf5 import SIGNATURE, number_attribute, open_hdf5
-    from .particles.io_segments import SegmentFile
-
-    try:
-        with path.open("rb") as file:
-            if not file.read(len(SIGNATURE)).startswith(SIGNATURE):
-                return None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    with open_hdf5(path) as h5:
-        if number_attribute(h5, "askel_segments") is None:
-            return None
-    return SegmentFile(path)
-
-
 def _femtoseconds(key: str, text: str) -> float:
     """Return a time in fs; a bare number is in ps."""
     value, found = parse_quantity(text)
@@ -154,8 +138,6 @@ def models(options: argparse.Namespace) -> int:
     from .md.model_library import card, models, open_model
 
     if options.name is not None:
-        from .commands import shown
-
         facts = card(open_model(model_path(options.name, Path())))
         print(shown(facts, as_json=options.json))
         return 0

@@ -25,7 +25,8 @@ from ..particles.io_segments import Segment, SegmentFile, SegmentWriter
 from ..particles.noise import Purpose, normal
 from .ase_dynamics import Dynamics
 from .ase_trajectory_data import segments_from_trajectory
-from .segment_measures import BOLTZMANN, KINETIC, FloatArray, energy_drift, kinetic_temperature
+from .model_units import BOLTZMANN, KINETIC
+from .segment_measures import FloatArray, energy_drift, kinetic_temperature
 
 __all__ = ["DataRecipe", "Progress", "held_out", "make_segments", "segments_from_trajectory"]
 

@@ -12,7 +12,10 @@ from ase.calculators.calculator import BaseCalculator
 
 from ..particles import InputError
 from ..particles.noise import Purpose, normal
-from .segment_measures import BOLTZMANN, KINETIC, FloatArray, degrees_of_freedom
+from .bussi import rescaling
+from .model_units import BOLTZMANN, KINETIC
+from .rigid import angular_momentum, mean, rotation_field
+from .segment_measures import FloatArray, degrees_of_freedom
 
 
 class Dynamics:
@@ -105,9 +108,8 @@ class Dynamics:
     def csvr(self, span: float, temperature: float, time_constant: float, seed: int, number: int) -> None:
         r"""Scale all velocities as the stochastic thermostat of Bussi, Donadio & Parrinello does in ``span`` fs.
 
-        K' = c K + (1 - c) k/2 sum_{j <= d} R_j^2 + R_1 sqrt(2 c (1 - c) k K),  c = exp(-span/tau),  k = k_B T
-
-        with d degrees of freedom; doi:10.1063/1.2408420, eq. A7. The work is added to ``work``.
+        The same rescaling as that of ``bussi.Bussi``, with as many normal numbers as there are degrees of freedom; the work
+        is added to ``work``. doi:10.1063/1.2408420
 
         Parameters
         ----------
@@ -119,18 +121,15 @@ class Dynamics:
         freedom = degrees_of_freedom(n, is_open=self.open)
         noise = normal(seed, Purpose.THERMOSTAT, number, np.arange(n), 3).ravel()[:freedom]
         kinetic = 0.5 * KINETIC * float(np.einsum("i,ij,ij->", self.mass, self.velocity, self.velocity))
-        c, kt = np.exp(-span / time_constant), BOLTZMANN * temperature
-        cross = float(noise[0]) * np.sqrt(2.0 * c * (1.0 - c) * kt * kinetic)
-        new = c * kinetic + 0.5 * (1.0 - c) * kt * float(noise @ noise) + cross
-        self.velocity *= np.sqrt(new / kinetic)
-        self.work += new - kinetic
+        keep = float(np.exp(-span / time_constant))
+        gain = 0.5 * (1.0 - keep) * BOLTZMANN * temperature / kinetic
+        factor = abs(rescaling(keep, gain, float(noise[0]), float(noise[1:] @ noise[1:])))
+        self.velocity *= factor
+        self.work += (factor**2 - 1.0) * kinetic
 
     def stop_drifting(self) -> None:
         """Remove the momentum and, of an open system, the angular momentum about the centre of mass."""
-        m = self.mass[:, None]
-        self.velocity -= (m * self.velocity).sum(0) / self.mass.sum()
-        if self.open and len(m) > 1:
-            x = self.atoms.positions - (m * self.atoms.positions).sum(0) / self.mass.sum()
-            angular = (m * np.cross(x, self.velocity)).sum(0)
-            inertia = np.eye(3) * (m * x**2).sum() - np.einsum("i,ij,ik->jk", self.mass, x, x)
-            self.velocity -= np.cross(np.linalg.pinv(inertia, rcond=1e-10, hermitian=True) @ angular, x)
+        self.velocity -= mean(self.mass, self.velocity)
+        if self.open:
+            turning = angular_momentum(self.mass, self.atoms.positions, self.velocity)
+            self.velocity -= rotation_field(self.mass, self.atoms.positions, turning)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import covalent_radii
 from ase.geometry import find_mic
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
@@ -48,11 +48,6 @@ def _energy(atoms: Atoms) -> float | None:
     results = {} if atoms.calc is None else atoms.calc.results
     value = results.get("free_energy", results.get("energy"))
     return None if value is None else float(value)
-
-
-def numbers(elements: Sequence[str]) -> NDArray[np.int64]:
-    """Return the atomic numbers of chemical symbols, written in any case."""
-    return np.array([atomic_numbers[e.capitalize()] for e in elements], dtype=np.int64)
 
 
 def bonds(frames: Frames, reach: float = BOND_REACH) -> NDArray[np.int64]:

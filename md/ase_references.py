@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -62,7 +63,9 @@ def paracetamol() -> Atoms:
 
 
 def gfn2() -> BaseCalculator:
-    """Return GFN2-xTB (Bannwarth et al. 2019, doi:10.1021/acs.jctc.8b01176) of tblite.
+    """Return GFN2-xTB (Bannwarth et al. 2019, doi:10.1021/acs.jctc.8b01176) of tblite, on one thread.
+
+    With more threads its sums differ from call to call, and a resumed file from an unbroken one; a molecule gains nothing.
 
     Raises
     ------
@@ -73,7 +76,16 @@ def gfn2() -> BaseCalculator:
         from tblite.ase import TBLite
     except ImportError:
         raise InputError("this reference needs tblite; install it with: pip install 'askel[reference]'") from None
-    return TBLite(method="GFN2-xTB", verbosity=0)
+    from threadpoolctl import ThreadpoolController
+
+    pools = ThreadpoolController()
+
+    class OneThread(TBLite):
+        def calculate(self, *arguments: Any, **named: Any) -> None:
+            with pools.limit(limits=1):
+                super().calculate(*arguments, **named)
+
+    return OneThread(method="GFN2-xTB", verbosity=0)
 
 
 # -- quartz -----------------------------------------------------------------------------------------------------------

@@ -101,5 +101,10 @@ class Bussi:
         # the third column belongs to another block of the noise than the normal number
         chance = float(uniform(self.seed, Purpose.THERMOSTAT, draw, [group.key], 3)[0, 2])
         others = 2.0 * float(gammaincinv(0.5 * (group.degrees - 1), chance)) if group.degrees > 1 else 0.0
-        straight = math.sqrt(keep) + single * math.sqrt(gain)
-        return math.copysign(math.sqrt(straight**2 + gain * others), straight)
+        return rescaling(keep, gain, single, others)
+
+
+def rescaling(keep: float, gain: float, single: float, others: float) -> float:
+    """Return alpha of the velocities: +-sqrt((sqrt(c) + R sqrt(a))^2 + a S), see ``Bussi``."""
+    straight = math.sqrt(keep) + single * math.sqrt(gain)
+    return math.copysign(math.sqrt(straight**2 + gain * others), straight)

@@ -15,7 +15,7 @@ from ..integrators import Outcome, Propagator
 from ..particles import UNIT_SYSTEMS, InputError, Particles
 from ..particles.units import VELOCITY
 from .estimator import Context, Estimator, FloatArray, Unscored, is_known, species_of
-from .stride import MODEL_UNITS
+from .model_units import MODEL_UNITS
 from .temperature import ALL, boltzmann, temperatures
 
 #: Quantiles that a calibration keeps, and the one that is an estimator's scale.

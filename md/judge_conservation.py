@@ -9,7 +9,8 @@ import numpy as np
 
 from ..particles import InputError
 from .judge_dynamics import centred_velocity
-from .judge_frames import BOLTZMANN, KINETIC, FloatArray, Frames, blocks, mean_and_error, static_blocks
+from .judge_frames import FloatArray, Frames, blocks, mean_and_error, static_blocks
+from .model_units import BOLTZMANN, KINETIC
 
 
 def internal_velocity(frames: Frames) -> FloatArray:

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from ..particles import UNIT_SYSTEMS, InputError, Particles
 from ..particles.files import frames as states_of
-from .judge_frames import ASE_TIME, Frames, make_frames
+from .judge_frames import Frames, make_frames
+from .model_units import ASE_TIME
 
 #: segments drawn at a temperature within this of the wanted one are taken, else those of the nearest
 _SAME_TEMPERATURE = 0.5
@@ -151,7 +152,7 @@ def frames_from_universe(universe: Any, *, interval: float | None = None) -> Fra
     InputError : no elements
 
     """
-    from .ase_judge import numbers
+    from ..particles.io_ase import numbers
 
     atoms = universe.atoms
     try:

@@ -13,16 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..particles import UNIT_SYSTEMS, InputError
+from ..particles import InputError
 
 FloatArray = NDArray[np.float64]
 
-#: Boltzmann's constant in eV/K (SI 2019, exact)
-BOLTZMANN = 1.380649e-23 / 1.602176634e-19
-#: the time unit of ASE in fs
-ASE_TIME = (UNIT_SYSTEMS["ase"].time or 0.0) / 1e-15
-#: amu (Angstrom/fs)^2 in eV
-KINETIC = ASE_TIME**2
 #: default number of blocks, over all runs together
 BLOCKS = 10
 

@@ -17,7 +17,7 @@ from ..particles import InputError, Particles
 from .judge import Bounds, judge
 from .judge_dynamics import LIGHT
 from .judge_files import Runs, as_runs
-from .judge_frames import ASE_TIME, Frames
+from .judge_frames import Frames
 from .judge_one_step import (
     FORCE_FREE,
     StepError,
@@ -33,6 +33,7 @@ from .judge_report import NAN, Judgement, Row, Verdict
 from .judge_run import Schedule, SeedRuns, run_seeds, run_together, starting_states
 from .layers import Layer
 from .model_library import stride_of
+from .model_units import ASE_TIME
 from .replicas import Replicas
 from .stride import LearnedStride, StrideEngine
 from .temperature import conserved_in

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..particles import InputError
-from .judge_frames import KINETIC, FloatArray, Frames, unwrap
+from .judge_frames import FloatArray, Frames, unwrap
+from .model_units import KINETIC
 
 #: (species (n,), mass (n,), position, velocity (n, 3), cell or None, periodic, stride fs) -> (displacement, velocity)
 StepFunction = Callable[..., tuple[FloatArray, FloatArray]]

@@ -16,7 +16,8 @@ from ..integrators.propagator import Outcome, Propagator
 from ..particles import UNIT_SYSTEMS, InputError, NumericalFailure, Particles
 from .judge_failure import Failure, failure
 from .judge_files import frames_from_particles
-from .judge_frames import ASE_TIME, Frames
+from .judge_frames import Frames
+from .model_units import ASE_TIME
 from .replicas import replicate
 
 #: (seed, state) -> the propagator of one run

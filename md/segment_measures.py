@@ -5,15 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import UNIT_SYSTEMS, InputError
+from ..particles import InputError
 from ..particles.segments import Segment
+from .model_units import BOLTZMANN, KINETIC
 
 FloatArray = NDArray[np.float64]
-
-#: Boltzmann's constant in eV/K (SI 2019, exact)
-BOLTZMANN = 1.380649e-23 / 1.602176634e-19
-#: amu (Angstrom/fs)^2 in eV
-KINETIC = ((UNIT_SYSTEMS["ase"].time or 0.0) / 1e-15) ** 2
 
 
 def total_energy(segment: Segment) -> FloatArray:

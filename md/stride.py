@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..integrators import Capabilities, Change, Outcome, Step
-from ..particles import UNIT_SYSTEMS, InputError, Particles, UnitSystem
+from ..particles import UNIT_SYSTEMS, InputError, Particles
 from ..particles.units import TIME, VELOCITY
+from .model_units import MODEL_UNITS
 
 FloatArray = NDArray[np.float64]
 
-#: Units of models: Angstrom, amu, fs.
-MODEL_UNITS = UnitSystem("model", 1e-10, UNIT_SYSTEMS["ase"].mass, 1e-15)
 #: Strides agree when they differ by less than this share: ASE's fs and ours differ by 2e-9 (CODATA 2014 and 2018).
 _SAME_STRIDE = 1e-6
 #: Masses within this share of the training mass are that of the same isotope mixture; larger deviations are noted.

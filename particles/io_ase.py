@@ -120,6 +120,13 @@ def symbols(species: NDArray[np.integer]) -> list[str]:
     return [chemical_symbols[z] for z in species]
 
 
+def numbers(elements: Iterable[str]) -> NDArray[np.int64]:
+    """Return the atomic numbers of chemical symbols, written in any case."""
+    from ase.data import atomic_numbers
+
+    return np.array([atomic_numbers[element.capitalize()] for element in elements], dtype=np.int64)
+
+
 # ---------------------------------------------------------------------- files
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
-from askel.md.stride import MODEL_UNITS
+from askel.md.model_units import MODEL_UNITS
 from askel.particles import UNIT_SYSTEMS, InputError, Particles
 from askel.particles.units import TIME
 

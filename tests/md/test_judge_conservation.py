@@ -11,7 +11,8 @@ from askel.md.judge_conservation import (
     momentum_change,
     temperatures,
 )
-from askel.md.judge_frames import BOLTZMANN, KINETIC, make_frames
+from askel.md.judge_frames import make_frames
+from askel.md.model_units import BOLTZMANN, KINETIC
 from askel.particles import InputError
 
 

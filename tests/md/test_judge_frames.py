@@ -7,14 +7,8 @@ from ase.io import write
 from ase.units import fs
 from askel.md.ase_judge import frames_from_atoms
 from askel.md.judge_files import frames_from_particles, frames_from_universe, read_frames
-from askel.md.judge_frames import (
-    ASE_TIME,
-    blocks,
-    make_frames,
-    mean_and_error,
-    subsample,
-    unwrap,
-)
+from askel.md.judge_frames import blocks, make_frames, mean_and_error, subsample, unwrap
+from askel.md.model_units import ASE_TIME
 from askel.particles import InputError, Particles
 
 CELL = np.array([[5.0, 0.0, 0.0], [2.0, 4.5, 0.0], [-1.0, 1.0, 4.0]])

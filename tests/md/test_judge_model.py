@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from askel.md.judge_files import read_runs
-from askel.md.judge_frames import BOLTZMANN, KINETIC, make_frames
+from askel.md.judge_frames import make_frames
 from askel.md.judge_model import run_and_judge
 from askel.md.judge_run import Schedule, run_seeds, starting_states
+from askel.md.model_units import BOLTZMANN, KINETIC
 from askel.md.stride import LearnedStride
 from askel.particles import InputError
 from askel.particles.io_segments import Segment, SegmentWriter
@@ -48,7 +49,7 @@ def thermal(frames=1, seed=0, kelvin=300.0):
 
 def trajectory(runs=3, strides=800):
     """A canonical trajectory of the exact map, each run under Langevin's thermostat."""
-    from askel.md.judge_frames import ASE_TIME
+    from askel.md.model_units import ASE_TIME
     from askel.md.thermostats import Thermostatted, thermostat
 
     def alone(seed, state):

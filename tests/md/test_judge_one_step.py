@@ -35,7 +35,7 @@ def orbit(frames=60, interval=0.5, n=6, seed=0):
     states = [rotated(k * interval, x0, v0) for k in range(frames)]
     x, v = (np.stack([s[i] for s in states]) for i in (0, 1))
     mass = np.array([1.0, 16.0] * (n // 2))
-    from askel.md.judge_frames import KINETIC
+    from askel.md.model_units import KINETIC
 
     forces = -(OMEGA**2) * mass[:, None] * KINETIC * x
     return make_frames(x, [1, 8] * (n // 2), interval, velocity=v, mass=mass, forces=forces)
