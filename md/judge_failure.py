@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..equivariant.graph import neighbour_graph
 from .judge_conservation import degrees_of_freedom, temperatures
 from .judge_frames import FloatArray, Frames
 from .judge_structure import bond_lengths
@@ -109,19 +110,18 @@ def _broken(frames: Frames, bonds: NDArray[np.int64] | None, limits: Limits) -> 
 
 
 def _overlap(frames: Frames, limits: Limits) -> NDArray[np.bool_]:
-    from vesin import NeighborList
-
     from .ase_judge import bond_reach
 
     z = frames.species
     least = {(a, b): bond_reach(a, b, limits.approach) for a in frames.elements for b in frames.elements}
-    search = NeighborList(cutoff=max(least.values()), full_list=False, n_threads=1)
     bad = np.zeros(len(frames), bool)
     for k in range(0, len(frames), -(-len(frames) // _MOST_SEARCHES)):
         position = frames.position[k]
-        cell = np.zeros((3, 3)) if frames.cell is None else frames.cell[k]
-        i, j, d = search.compute(position, cell, list(frames.periodic), quantities="ijd")
-        bad[k] = any(x < least[int(z[a]), int(z[b])] for a, b, x in zip(i, j, d, strict=True))
+        cell = None if frames.cell is None else frames.cell[k]
+        graph = neighbour_graph(position, cell, frames.periodic, max(least.values()))
+        length = np.linalg.norm(graph.vectors(position), axis=1)
+        pairs = zip(graph.receiver, graph.sender, length, strict=True)
+        bad[k] = any(x < least[int(z[a]), int(z[b])] for a, b, x in pairs)
     return bad
 
 

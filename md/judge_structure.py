@@ -10,6 +10,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
+from ..equivariant.graph import neighbour_graph
 from .judge_frames import FloatArray, Frames, mean_and_error
 
 #: evenly spaced frames of a block that neighbours are searched in: frames a few fs apart tell nothing new, and large
@@ -80,7 +81,7 @@ def pair_distributions(pieces: Sequence[Frames], reach: float, width: float = 0.
     | g | ``samples`` | (B, k) | 1, or 1/Angstrom |
     | r_max, r_+ - r_- | ``reach``, ``width`` | | Angstrom |
 
-    Neighbours are found by vesin. Reference: Allen & Tildesley, Computer Simulation of Liquids, section 2.6.
+    Reference: Allen & Tildesley, Computer Simulation of Liquids, section 2.6.
     """
     edges = np.linspace(0.0, reach, round(reach / width) + 1)
     first = pieces[0]
@@ -105,16 +106,14 @@ def pair_distributions(pieces: Sequence[Frames], reach: float, width: float = 0.
 
 def _pair_counts(piece: Frames, code: NDArray, kinds: int, edges: FloatArray) -> FloatArray:
     """Return (kinds, kinds, k): mean over frames of the ordered pairs in each bin, times the volume where there is one."""
-    from vesin import NeighborList
-
-    search = NeighborList(cutoff=float(edges[-1]), full_list=True, n_threads=1)
     few, bins = thinned(piece), len(edges) - 1
     total = np.zeros(kinds * kinds * bins)
     for k, position in enumerate(few.position):
-        cell = np.zeros((3, 3)) if few.cell is None else few.cell[k]
-        i, j, d = search.compute(position, cell, list(few.periodic), quantities="ijd")
+        cell = None if few.cell is None else few.cell[k]
+        graph = neighbour_graph(position, cell, few.periodic, float(edges[-1]))
+        i, j, d = graph.receiver, graph.sender, np.linalg.norm(graph.vectors(position), axis=1)
         which = np.minimum((d * (bins / edges[-1])).astype(int), bins - 1)
-        volume = abs(float(np.linalg.det(cell))) if few.periodic.all() else 1.0
+        volume = abs(float(np.linalg.det(cell))) if cell is not None and few.periodic.all() else 1.0
         total += volume * np.bincount((code[i] * kinds + code[j]) * bins + which, minlength=len(total))
     return total.reshape(kinds, kinds, bins) / len(few)
 
@@ -166,17 +165,16 @@ def angle_distributions(
 
 def _angle_counts(frames: Frames, limit: FloatArray, bins: int) -> FloatArray:
     """Return (S, S, S, bins): angles in each bin by the elements a <= c at the ends and b in the middle, over all frames."""
-    from vesin import NeighborList
-
-    search = NeighborList(cutoff=float(limit.max()), full_list=True, sorted=True, n_threads=1)
     code = np.searchsorted(frames.elements, frames.species)
     kinds = len(limit)
     total = np.zeros(kinds**3 * bins)
     for k, position in enumerate(frames.position):
-        cell = np.zeros((3, 3)) if frames.cell is None else frames.cell[k]
-        i, j, d, vector = search.compute(position, cell, list(frames.periodic), quantities="ijdD")
+        cell = None if frames.cell is None else frames.cell[k]
+        graph = neighbour_graph(position, cell, frames.periodic, float(limit.max()))
+        i, j, vector = graph.receiver, graph.sender, graph.vectors(position)
+        d = np.linalg.norm(vector, axis=1)
         near = d < limit[code[i], code[j]]
-        i, j, unit = i[near].astype(int), j[near].astype(int), vector[near] / d[near, None]
+        i, j, unit = i[near], j[near], vector[near] / d[near, None]
         one, two = _pairs_of_neighbours(i, frames.n)
         degrees = np.degrees(np.arccos(np.clip(np.einsum("ij,ij->i", unit[one], unit[two]), -1.0, 1.0)))
         which = np.minimum((degrees * (bins / 180.0)).astype(int), bins - 1)

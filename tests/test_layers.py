@@ -24,7 +24,7 @@ FLOORS = {
 HOMES = {
     "torch": ("equivariant/*", "md/*"),
     "e3nn": ("equivariant/*", "md/*"),
-    "vesin": ("equivariant/graph.py", "md/judge_*.py"),
+    "vesin": ("equivariant/graph.py",),
     "safetensors": ("equivariant/model_file.py", "md/training*.py"),
     "numba": (
         "*/_kernels/*",
