@@ -132,7 +132,7 @@ def _data_schema() -> Any:
 def _training_schema() -> Any:
     from pydantic import TypeAdapter
 
-    from .md.training_recipe import TrainingRecipe
+    from .md.training.recipe import TrainingRecipe
 
     return TypeAdapter(TrainingRecipe).json_schema()
 

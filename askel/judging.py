@@ -32,7 +32,7 @@ def evaluate(options: argparse.Namespace) -> int:
     judgement = _judged(options, duration)
     print(judgement.to_json() if options.json else judgement.table(), end="\n" if options.json else "")
     if targets:
-        from .md.judge_plot import plot
+        from .md.judging.plot import plot
 
         plot(judgement, targets[".png"])
         targets[".json"].write_text(judgement.to_json(curves=True) + "\n", encoding="utf-8")
@@ -59,13 +59,13 @@ def _targets(options: argparse.Namespace) -> dict[str, Path]:
 
 
 def _judged(options: argparse.Namespace, duration: float) -> Any:
-    from .md.judge_files import as_runs
+    from .md.judging.files import as_runs
     from .md.model_library import stride_of
 
     learned = stride_of(model_path(options.model, Path()))
     if options.reference is None:
-        from .md.judge_model import judge_one_step
-        from .md.judge_one_step import step_pairs
+        from .md.judging.model import judge_one_step
+        from .md.judging.one_step import step_pairs
 
         known = learned.engine.architecture.strides
         strides = known if options.stride is None else (options.stride,)
@@ -82,7 +82,7 @@ def _judged(options: argparse.Namespace, duration: float) -> Any:
 
 
 def _run_and_judge(options: argparse.Namespace, learned: Any, duration: float) -> Any:
-    from .md.judge_model import run_and_judge
+    from .md.judging.model import run_and_judge
 
     temperature = _temperature(options.reference) if options.temperature is None else options.temperature
     with Work(quiet=options.quiet) as work:
@@ -107,8 +107,8 @@ def _run_and_judge(options: argparse.Namespace, learned: Any, duration: float) -
 
 def _temperature(path: str) -> float:
     """Return the temperature that most segments of a file were drawn at, or the mean one of a trajectory, in K."""
-    from .md.judge_conservation import mean_temperatures
-    from .md.judge_files import as_runs
+    from .md.judging.conservation import mean_temperatures
+    from .md.judging.files import as_runs
 
     if (found := segments_in(Path(path))) is not None:
         with found as file:

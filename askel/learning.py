@@ -115,7 +115,7 @@ def train(options: argparse.Namespace) -> int:
     values = _beside(override(read_toml(options.recipe, "recipe"), options.set), Path(options.recipe).parent)
     if options.max_minutes is not None:
         values["max_minutes"] = options.max_minutes
-    training = needing_torch("askel.md.training")
+    training = needing_torch("askel.md.training.trainer")
     recipe = training.TrainingRecipe.from_mapping(values)
     target = Path(options.output)
     folder = target.with_suffix("") if target.suffix == MODEL else target
@@ -123,7 +123,7 @@ def train(options: argparse.Namespace) -> int:
         raise InputError(
             f"{target} is there already; use --resume to go on, --overwrite to replace it, or another name"
         )
-    there = (folder / importlib.import_module("askel.md.training_loop").CHECKPOINT).exists()
+    there = (folder / importlib.import_module("askel.md.training.loop").CHECKPOINT).exists()
     with StopRequest() as stop, Work(quiet=options.quiet) as work:
 
         def show(row: Mapping[str, Any]) -> None:

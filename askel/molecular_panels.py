@@ -92,8 +92,8 @@ def energy(axes: Axes, molecules: Molecules) -> None:
 
 def pairs(axes: Axes, molecules: Molecules) -> None:
     """Draw the radial distribution of every pair of elements; of molecules, the density of all distances."""
-    from .md.judge_frames import static_blocks
-    from .md.judge_structure import default_reach, pair_distributions
+    from .md.judging.frames import static_blocks
+    from .md.judging.structure import default_reach, pair_distributions
     from .particles.io_ase import symbols
 
     frames = molecules.frames
@@ -116,7 +116,7 @@ def pairs(axes: Axes, molecules: Molecules) -> None:
 
 def _spectra(molecules: Molecules) -> dict[int, tuple[FloatArray, FloatArray]]:
     """Return the vibrational density of states of every element, or nothing where frames are too few."""
-    from .md.judge_dynamics import spectrum_length, vibrations
+    from .md.judging.dynamics import spectrum_length, vibrations
 
     frames = molecules.frames
     if frames.velocity is None or len(frames) < 2 or spectrum_length([frames]) < _LEAST_WINDOW:
@@ -129,7 +129,7 @@ def _spectra(molecules: Molecules) -> dict[int, tuple[FloatArray, FloatArray]]:
 
 
 def _draw_spectra(axes: Axes, molecules: Molecules, spectra: dict[int, tuple[FloatArray, FloatArray]]) -> None:
-    from .md.judge_dynamics import nyquist
+    from .md.judging.dynamics import nyquist
     from .particles.io_ase import symbols
 
     limit = nyquist(molecules.frames.interval)

@@ -14,7 +14,7 @@ from .particles.io_h5md import Trajectory
 from .particles.units import ENERGY, TIME
 
 if TYPE_CHECKING:
-    from .md.judge_frames import Frames
+    from .md.judging.frames import Frames
 
 FloatArray = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ def read_molecules(path: Path, last: float = 1.0) -> Molecules:
     InputError : a fraction that is none, atoms that come or go
 
     """
-    from .md.judge_files import frames_from_particles
+    from .md.judging.files import frames_from_particles
 
     if not 0.0 < last <= 1.0:
         raise InputError(f"--last {last:g}: expected a fraction of the run, above 0 and at most 1")
@@ -118,7 +118,7 @@ def _temperatures(
         return series, when[keep]
     if frames.velocity is None:
         return {}, times
-    from .md.judge_conservation import temperatures
+    from .md.judging.conservation import temperatures
     from .particles.io_ase import symbols
 
     total, each = temperatures(frames)

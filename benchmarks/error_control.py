@@ -38,8 +38,8 @@ from askel.md.control_report import figures
 from askel.md.error_control import ErrorControlled
 from askel.md.estimators import EnergyDefect, ReversibilityDefect, TrainingRange
 from askel.md.fallback import Fallback
-from askel.md.judge_frames import Frames, make_frames
-from askel.md.judge_structure import default_reach, difference_of_peak, own_difference_of_peak, pair_distributions
+from askel.md.judging.frames import Frames, make_frames
+from askel.md.judging.structure import default_reach, difference_of_peak, own_difference_of_peak, pair_distributions
 from askel.md.langevin import Langevin
 from askel.md.model_library import stride_of
 from askel.md.temperature import boltzmann
@@ -333,7 +333,7 @@ def show(case: str, kind: str, row: dict[str, Any], began: float) -> None:
 def draw(record: dict[str, Any], path: Path) -> None:
     """Draw error against cost, and the errors of every case."""
     import matplotlib
-    from askel.md.judge_plot import COLOURS
+    from askel.md.judging.plot import COLOURS
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({f"axes.spines.{side}": False for side in ("top", "right")} | STYLE):

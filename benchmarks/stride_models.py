@@ -78,8 +78,8 @@ def under_bussi(name, start, strides=3000):
 
 def judged(name, folder):
     """Judge one model; write its card's table and picture; return the record."""
-    from askel.md.judge_model import run_and_judge
-    from askel.md.judge_plot import plot
+    from askel.md.judging.model import run_and_judge
+    from askel.md.judging.plot import plot
 
     reference, kind, constant, seeds, duration = MODELS[name]
     judgement = run_and_judge(

@@ -22,10 +22,10 @@ FLOORS = {
 
 #: heavy package -> where it may be imported (patterns of paths); nowhere else, not even inside functions
 HOMES = {
-    "torch": ("equivariant/*", "md/*"),
-    "e3nn": ("equivariant/*", "md/*"),
+    "torch": ("equivariant/*", "md/energy_model.py", "md/training/*"),
+    "e3nn": ("equivariant/*",),
     "vesin": ("equivariant/graph.py",),
-    "safetensors": ("equivariant/model_file.py", "md/training*.py"),
+    "safetensors": ("equivariant/model_file.py",),
     "numba": (
         "*/_kernels/*",
         "particles/kernels.py",
@@ -33,7 +33,7 @@ HOMES = {
     ),  # to point its cache, and to report on it
     "mpi4py": ("mpi/world.py",),
     "h5py": ("particles/io_*.py",),
-    "ase": ("particles/io_ase.py", "md/ase_*.py"),
+    "ase": ("particles/io_ase.py", "md/ase_*.py", "md/judging/ase_bonds.py"),
 }
 #: parts of a heavy package with a home of their own
 NARROW_HOMES = {"numba.cuda": ("*/_kernels/*_cuda.py", "askel/environment.py")}

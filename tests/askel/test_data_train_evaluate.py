@@ -251,7 +251,7 @@ def test_the_examples_of_atoms_run(folder, name: str) -> None:
 
 
 def test_the_recipes_are_sound(folder) -> None:
-    from askel.md.training_recipe import TrainingRecipe
+    from askel.md.training.recipe import TrainingRecipe
 
     from askel.config import checked, read_toml
     from askel.learning_tables import DataRecipeTable

@@ -1,7 +1,7 @@
 """Atoms joined by springs, and files and recipes of small trainings on them."""
 
 import numpy as np
-from askel.md.training_recipe import TrainingRecipe
+from askel.md.training.recipe import TrainingRecipe
 from askel.particles.io_segments import Segment, SegmentWriter
 
 EV = 9.648533e-3  # eV/(Angstrom amu) in Angstrom/fs^2

@@ -9,12 +9,12 @@ from ase.calculators.emt import EMT
 from ase.md.velocitydistribution import Stationary
 from ase.md.verlet import VelocityVerlet
 from ase.units import fs, kB
-from askel.md.ase_judge import frames_from_atoms
-from askel.md.judge import judge
-from askel.md.judge_failure import Failure, Limits, before_failure, failure, ns_per_day, survival
-from askel.md.judge_frames import make_frames
-from askel.md.judge_plot import plot
-from askel.md.judge_report import NAN, Judgement, Row, decide, difference_row, number, with_error
+from askel.md.judging.ase_bonds import frames_from_atoms
+from askel.md.judging.failure import Failure, Limits, before_failure, failure, ns_per_day, survival
+from askel.md.judging.frames import make_frames
+from askel.md.judging.judge import judge
+from askel.md.judging.plot import plot
+from askel.md.judging.report import NAN, Judgement, Row, decide, difference_row, number, with_error
 from askel.particles import InputError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase.build import molecule
-from askel.md.judge_conservation import (
+from askel.md.judging.conservation import (
     degrees_of_freedom,
     energy_drift,
     internal_velocity,
@@ -11,7 +11,7 @@ from askel.md.judge_conservation import (
     momentum_change,
     temperatures,
 )
-from askel.md.judge_frames import make_frames
+from askel.md.judging.frames import make_frames
 from askel.md.model_units import BOLTZMANN, KINETIC
 from askel.particles import InputError
 
@@ -59,7 +59,7 @@ def test_degrees_of_freedom_add_up():
 
 def test_same_temperatures_as_the_monitor_of_runs():
     md = pytest.importorskip("askel.md.temperature")
-    from askel.md.judge_run import starting_states
+    from askel.md.judging.run import starting_states
 
     frames = thermal(frames=3, spin=0.01)
     (state,) = starting_states([frames.part(slice(1, 2))], 1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from askel.md.judge_dynamics import (
+from askel.md.judging.dynamics import (
     LIGHT,
     diffusion,
     diffusion_green_kubo,
@@ -16,7 +16,7 @@ from askel.md.judge_dynamics import (
     spectrum_length,
     vibrations,
 )
-from askel.md.judge_frames import make_frames, subsample
+from askel.md.judging.frames import make_frames, subsample
 from askel.particles import InputError
 
 

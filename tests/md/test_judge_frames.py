@@ -5,9 +5,9 @@ import pytest
 from ase import Atoms
 from ase.io import write
 from ase.units import fs
-from askel.md.ase_judge import frames_from_atoms
-from askel.md.judge_files import frames_from_particles, frames_from_universe, read_frames
-from askel.md.judge_frames import blocks, make_frames, mean_and_error, subsample, unwrap
+from askel.md.judging.ase_bonds import frames_from_atoms
+from askel.md.judging.files import frames_from_particles, frames_from_universe, read_frames
+from askel.md.judging.frames import blocks, make_frames, mean_and_error, subsample, unwrap
 from askel.md.model_units import ASE_TIME
 from askel.particles import InputError, Particles
 

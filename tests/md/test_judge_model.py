@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from askel.md.judge_files import read_runs
-from askel.md.judge_frames import make_frames
-from askel.md.judge_model import run_and_judge
-from askel.md.judge_run import Schedule, run_seeds, starting_states
+from askel.md.judging.files import read_runs
+from askel.md.judging.frames import make_frames
+from askel.md.judging.model import run_and_judge
+from askel.md.judging.run import Schedule, run_seeds, starting_states
 from askel.md.model_units import BOLTZMANN, KINETIC
 from askel.md.stride import LearnedStride
 from askel.particles import InputError
@@ -191,6 +191,6 @@ def test_segments_near_the_temperature_are_read(tmp_path):
     assert np.abs(runs[0].velocity - frames.velocity).max() < 1e-6
     assert len(read_runs(path)) == 3
     with pytest.raises(InputError, match="no segments of system 3"):
-        from askel.md.judge_files import read_segments
+        from askel.md.judging.files import read_segments
 
         read_segments(path, system=3)

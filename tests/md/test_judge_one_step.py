@@ -6,10 +6,10 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.md.verlet import VelocityVerlet
 from ase.units import fs, kB
-from askel.md.ase_judge import frames_from_atoms
-from askel.md.judge_frames import make_frames
-from askel.md.judge_model import judge_one_step
-from askel.md.judge_one_step import (
+from askel.md.judging.ase_bonds import frames_from_atoms
+from askel.md.judging.frames import make_frames
+from askel.md.judging.model import judge_one_step
+from askel.md.judging.one_step import (
     ballistic,
     baseline_errors,
     predict,

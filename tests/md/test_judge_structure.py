@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
-from askel.md.ase_judge import bond_reach, bonds, minimum_image
-from askel.md.judge_frames import blocks, make_frames
-from askel.md.judge_structure import (
+from askel.md.judging.ase_bonds import bond_reach, bonds, minimum_image
+from askel.md.judging.frames import blocks, make_frames
+from askel.md.judging.structure import (
     Distribution,
     angle_distributions,
     default_reach,

@@ -13,8 +13,8 @@ import torch
 from askel.equivariant.batch import Batch, System
 from askel.equivariant.model_file import load_model
 from askel.equivariant.network import Network
-from askel.md.training import train
-from askel.md.training_loss import StrideObjective
+from askel.md.training.loss import StrideObjective
+from askel.md.training.trainer import train
 from askel.particles import InputError, Interrupted, NumericalFailure
 
 _spec = importlib.util.spec_from_file_location("springs", Path(__file__).with_name("springs.py"))
@@ -218,7 +218,7 @@ def test_data_that_cannot_be_used(data, tmp_path):
 
 SHARED = """
 import sys, json, torch
-from askel.md.training import TrainingRecipe, train
+from askel.md.training.trainer import TrainingRecipe, train
 torch.manual_seed(1)
 train(TrainingRecipe.from_mapping(json.loads(sys.argv[1])), sys.argv[2])
 """

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from askel.md.training_data import (
+from askel.md.training.data import (
     average_neighbours,
     energy_architecture,
     pairs_of,
@@ -13,7 +13,7 @@ from askel.md.training_data import (
     statistics,
     stride_architecture,
 )
-from askel.md.training_recipe import TrainingRecipe
+from askel.md.training.recipe import TrainingRecipe
 from askel.particles import InputError
 from askel.particles.io_segments import Segment
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from askel.equivariant.batch import Batch, System
 from askel.equivariant.network import Network
-from askel.md.training_batches import Frames
-from askel.md.training_data import pairs_of, stride_architecture
-from askel.md.training_loss import StrideObjective
-from askel.md.training_state import TrainingState
+from askel.md.training.batches import Frames
+from askel.md.training.data import pairs_of, stride_architecture
+from askel.md.training.loss import StrideObjective
+from askel.md.training.state import TrainingState
 
 _spec = importlib.util.spec_from_file_location("springs", Path(__file__).with_name("springs.py"))
 springs = importlib.util.module_from_spec(_spec)

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from askel.md.training_recipe import TrainingRecipe
-from askel.md.training_schedule import SCHEDULES, Budget, warmed
+from askel.md.training.recipe import TrainingRecipe
+from askel.md.training.schedule import SCHEDULES, Budget, warmed
 from askel.particles import InputError
 
 

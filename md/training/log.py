@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..particles import InputError
+from ...particles import InputError
 
 #: Columns of every training; those of its task follow.
 COLUMNS = (

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..particles import InputError
-from ..particles.io_segments import Segment, SegmentFile
+from ...particles import InputError
+from ...particles.io_segments import Segment, SegmentFile
 
 
 def read_segments(paths: Sequence[str], *, forces: bool) -> list[Segment]:

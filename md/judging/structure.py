@@ -10,8 +10,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from ..equivariant.graph import neighbour_graph
-from .judge_frames import FloatArray, Frames, mean_and_error
+from ...equivariant.graph import neighbour_graph
+from .frames import FloatArray, Frames, mean_and_error
 
 #: evenly spaced frames of a block that neighbours are searched in: frames a few fs apart tell nothing new, and large
 #: systems need fewer
@@ -148,7 +148,7 @@ def angle_distributions(
     Parameters
     ----------
     pieces : blocks
-    reach : (Z, Z') -> Angstrom, the distance below which two atoms are neighbours (``ase_judge.bond_reach``)
+    reach : (Z, Z') -> Angstrom, the distance below which two atoms are neighbours (``ase_bonds.bond_reach``)
     width : degrees, of a bin
 
     """
@@ -221,7 +221,7 @@ def _between(frames: Frames, pairs: NDArray[np.int64]) -> FloatArray:
     vectors = frames.position[:, pairs[:, 1]] - frames.position[:, pairs[:, 0]]
     if frames.open:
         return vectors
-    from .ase_judge import minimum_image
+    from .ase_bonds import minimum_image
 
     return minimum_image(vectors, frames)
 
@@ -272,8 +272,8 @@ def internal_distributions(pieces: Sequence[Frames], pattern: Frames) -> dict[st
         both sides of a comparison
 
     """
-    from ..particles.io_ase import symbols
-    from .ase_judge import bonds as bonded
+    from ...particles.io_ase import symbols
+    from .ase_bonds import bonds as bonded
 
     bonds = bonded(pattern)
     name = symbols(pattern.species)

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..equivariant.architecture import Architecture
-from ..equivariant.batch import Batch
-from ..equivariant.network import Network
-from .training_batches import Frames
-from .training_data import FloatArray, Pairs
-from .training_loss import energy_and_forces
+from ...equivariant.architecture import Architecture
+from ...equivariant.batch import Batch
+from ...equivariant.network import Network
+from .batches import Frames
+from .data import FloatArray, Pairs
+from .loss import energy_and_forces
 
 Predict = Callable[[Batch], tuple[Tensor, Tensor]]
 #: What is summed for displacements and for velocities.

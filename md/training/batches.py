@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..equivariant.architecture import Architecture
-from ..equivariant.batch import Batch
-from ..equivariant.graph import neighbour_graph
-from ..particles.io_segments import Segment
-from .training_data import FloatArray
+from ...equivariant.architecture import Architecture
+from ...equivariant.batch import Batch
+from ...equivariant.graph import neighbour_graph
+from ...particles.io_segments import Segment
+from .data import FloatArray
 
 IntArray = NDArray[np.int64]
 

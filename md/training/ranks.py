@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..particles import InputError
+from ...particles import InputError
 
 
 class Alone:

@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..equivariant.architecture import Architecture
-from ..equivariant.model_file import Model, load_model, save_model
-from ..particles import InputError, Interrupted, kernel_threads
-from ..particles.io_checkpoint import Checkpoint, read_checkpoint
-from ..particles.io_segments import Segment
-from .training_batches import Frames
-from .training_calibration import calibrated
-from .training_data import Pairs, span_of, split
-from .training_files import facts, read_segments
-from .training_loop import CHECKPOINT, LOG, PLOT, Progress, TrainingLoop
-from .training_ranks import Alone, Ranks, ranks_of
-from .training_recipe import TrainingRecipe
-from .training_state import TrainingState
-from .training_tasks import TASKS, Task
+from ...equivariant.architecture import Architecture
+from ...equivariant.model_file import Model, load_model, save_model
+from ...particles import InputError, Interrupted, kernel_threads
+from ...particles.io_checkpoint import Checkpoint, read_checkpoint
+from ...particles.io_segments import Segment
+from .batches import Frames
+from .calibrated import calibrated
+from .data import Pairs, span_of, split
+from .files import facts, read_segments
+from .loop import CHECKPOINT, LOG, PLOT, Progress, TrainingLoop
+from .ranks import Alone, Ranks, ranks_of
+from .recipe import TrainingRecipe
+from .state import TrainingState
+from .tasks import TASKS, Task
 
 __all__ = ["MODEL", "TrainingRecipe", "train"]
 
-#: What a training leaves in its folder, beside ``training_loop``'s log, plot and checkpoint.
+#: What a training leaves in its folder, beside ``loop``'s log, plot and checkpoint.
 MODEL, CARD = "model.safetensors", "card.json"
 
 

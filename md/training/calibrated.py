@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from ..equivariant.model_file import Model
-from .calibration import calibrate, segment_states
-from .estimators import DoublingDefect, Estimator, ReversibilityDefect
+from ...equivariant.model_file import Model
+from ..calibration import calibrate, segment_states
+from ..estimators import DoublingDefect, Estimator, ReversibilityDefect
 
 #: States looked at, spread over the segments.
 _STATES = 120
@@ -23,7 +23,7 @@ def calibrated(model: Model, segments: Sequence[Any]) -> Mapping[str, Any]:
     segments : held-out NVE segments (Angstrom, Angstrom/fs)
 
     """
-    from .model_library import stride_of
+    from ..model_library import stride_of
 
     stride = stride_of(model)
     estimators: list[Estimator] = [ReversibilityDefect()]

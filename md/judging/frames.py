@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..particles import InputError
+from ...particles import InputError
 
 FloatArray = NDArray[np.float64]
 
@@ -145,7 +145,7 @@ def _cells(cell: ArrayLike, count: int) -> FloatArray:
 
 
 def _standard_masses(species: NDArray[np.int64]) -> FloatArray:
-    from ..particles.io_ase import standard_masses
+    from ...particles.io_ase import standard_masses
 
     return standard_masses(species)
 

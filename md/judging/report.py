@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .judge_frames import FloatArray
+from .frames import FloatArray
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -116,7 +116,7 @@ class Judgement:
     ----------
     title : what was judged against what
     rows : tuple of Row
-    curves : what ``judge_plot.plot`` draws
+    curves : what ``plot.plot`` draws
     notes : sentences a reader must know
     facts : numbers and words about the runs (seeds, stride_fs, simulated_ps, wall_s, ...)
 

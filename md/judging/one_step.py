@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..particles import InputError
-from .judge_frames import FloatArray, Frames, unwrap
-from .model_units import KINETIC
+from ...particles import InputError
+from ..model_units import KINETIC
+from .frames import FloatArray, Frames, unwrap
 
 #: (species (n,), mass (n,), position, velocity (n, 3), cell or None, periodic, stride fs) -> (displacement, velocity)
 StepFunction = Callable[..., tuple[FloatArray, FloatArray]]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import InputError
-from .judge_frames import BLOCKS, FloatArray, Frames, blocks, mean_and_error, unwrap
-from .judge_structure import Distribution
+from ...particles import InputError
+from .frames import BLOCKS, FloatArray, Frames, blocks, mean_and_error, unwrap
+from .structure import Distribution
 
 #: speed of light in cm/fs (exact)
 LIGHT = 2.99792458e-5

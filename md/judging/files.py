@@ -1,4 +1,4 @@
-"""Frames from everywhere: states, trajectory files, files of NVE segments, MDAnalysis; ASE's Atoms are in ``ase_judge``."""
+"""Frames from everywhere: states, trajectory files, files of NVE segments, MDAnalysis; ASE's Atoms are in ``ase_bonds``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..particles import UNIT_SYSTEMS, InputError, Particles
-from ..particles.files import frames as states_of
-from .judge_frames import Frames, make_frames
-from .model_units import ASE_TIME
+from ...particles import UNIT_SYSTEMS, InputError, Particles
+from ...particles.files import frames as states_of
+from ..model_units import ASE_TIME
+from .frames import Frames, make_frames
 
 #: segments drawn at a temperature within this of the wanted one are taken, else those of the nearest
 _SAME_TEMPERATURE = 0.5
@@ -89,7 +89,7 @@ def read_segments(path: str | Path, *, temperature: float | None = None, system:
     InputError : not such a file, damaged, or without a segment of that system
 
     """
-    from ..particles.io_segments import SegmentFile
+    from ...particles.io_segments import SegmentFile
 
     with SegmentFile(path) as file:
         kept = np.asarray(file.system) == system
@@ -132,7 +132,7 @@ def read_runs(
 
 
 def _holds_segments(path: Path) -> bool:
-    from ..particles.io_hdf5 import number_attribute, open_hdf5
+    from ...particles.io_hdf5 import number_attribute, open_hdf5
 
     try:
         with path.open("rb") as file:
@@ -152,7 +152,7 @@ def frames_from_universe(universe: Any, *, interval: float | None = None) -> Fra
     InputError : no elements
 
     """
-    from ..particles.io_ase import numbers
+    from ...particles.io_ase import numbers
 
     atoms = universe.atoms
     try:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..equivariant.graph import neighbour_graph
-from .judge_conservation import degrees_of_freedom, temperatures
-from .judge_frames import FloatArray, Frames
-from .judge_structure import bond_lengths
+from ...equivariant.graph import neighbour_graph
+from .conservation import degrees_of_freedom, temperatures
+from .frames import FloatArray, Frames
+from .structure import bond_lengths
 
 #: evenly spaced frames of a run in which overlaps are searched
 _MOST_SEARCHES = 2000
@@ -100,7 +100,7 @@ def _lost(frames: Frames, limits: Limits) -> NDArray[np.bool_]:
 
 
 def _broken(frames: Frames, bonds: NDArray[np.int64] | None, limits: Limits) -> NDArray[np.bool_]:
-    from .ase_judge import bonds as bonded
+    from .ase_bonds import bonds as bonded
 
     pairs = bonded(frames) if bonds is None else bonds
     if not len(pairs):
@@ -110,7 +110,7 @@ def _broken(frames: Frames, bonds: NDArray[np.int64] | None, limits: Limits) -> 
 
 
 def _overlap(frames: Frames, limits: Limits) -> NDArray[np.bool_]:
-    from .ase_judge import bond_reach
+    from .ase_bonds import bond_reach
 
     z = frames.species
     least = {(a, b): bond_reach(a, b, limits.approach) for a in frames.elements for b in frames.elements}

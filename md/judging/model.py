@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..equivariant.model_file import Model
-from ..integrators.loop import Simulation
-from ..integrators.propagator import Propagator
-from ..particles import InputError, Particles
+from ...equivariant.model_file import Model
+from ...integrators.loop import Simulation
+from ...integrators.propagator import Propagator
+from ...particles import InputError, Particles
+from ..layers import Layer
+from ..model_library import stride_of
+from ..model_units import ASE_TIME
+from ..replicas import Replicas
+from ..stride import LearnedStride, StrideEngine
+from ..temperature import conserved_in
+from ..thermostats import STRIDES_PER_TIME_CONSTANT, Thermostatted, thermostat
+from .dynamics import LIGHT
+from .files import Runs, as_runs
+from .frames import Frames
 from .judge import Bounds, judge
-from .judge_dynamics import LIGHT
-from .judge_files import Runs, as_runs
-from .judge_frames import Frames
-from .judge_one_step import (
+from .one_step import (
     FORCE_FREE,
     StepError,
     StepFunction,
@@ -29,15 +36,8 @@ from .judge_one_step import (
     step_errors,
     step_pairs,
 )
-from .judge_report import NAN, Judgement, Row, Verdict
-from .judge_run import Schedule, SeedRuns, run_seeds, run_together, starting_states
-from .layers import Layer
-from .model_library import stride_of
-from .model_units import ASE_TIME
-from .replicas import Replicas
-from .stride import LearnedStride, StrideEngine
-from .temperature import conserved_in
-from .thermostats import STRIDES_PER_TIME_CONSTANT, Thermostatted, thermostat
+from .report import NAN, Judgement, Row, Verdict
+from .run import Schedule, SeedRuns, run_seeds, run_together, starting_states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +138,7 @@ def judge_runs(
     bounds: Bounds | None = None,
     title: str = "",
 ) -> Judgement:
-    """Judge runs over seeds, of ``judge_run``, against a reference; see ``judge.judge``."""
+    """Judge runs over seeds, of ``run``, against a reference; see ``judge.judge``."""
     return judge(
         found.runs,
         reference,
@@ -213,7 +213,7 @@ def judge_one_step(step: StepFunction, pairs: StepPairs, *, title: str = "") -> 
     title : heading
 
     """
-    from ..particles.io_ase import symbols
+    from ...particles.io_ase import symbols
 
     mine, others = step_errors(predict(step, pairs), pairs), baseline_errors(pairs)
     rows: list[Row] = []

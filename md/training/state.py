@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..equivariant.architecture import Architecture
-from ..equivariant.network import Network
-from ..equivariant.products import couple, couple_by_matrices
-from .training_recipe import TrainingRecipe
-from .training_schedule import SCHEDULES, warmed
+from ...equivariant.architecture import Architecture
+from ...equivariant.network import Network
+from ...equivariant.products import couple, couple_by_matrices
+from .recipe import TrainingRecipe
+from .schedule import SCHEDULES, warmed
 
 #: implementation of a recipe -> the network's channelwise product
 PRODUCTS = {"fused": couple, "reference": couple_by_matrices}

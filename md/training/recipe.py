@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from ..particles import InputError
+from ...particles import InputError
 
 #: What may differ between a training and its resumption: nothing that decides a step already done.
 FREE_TO_CHANGE = frozenset(

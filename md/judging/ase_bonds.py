@@ -11,9 +11,9 @@ from ase.geometry import find_mic
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from ..particles.io_ase import particles_from_atoms
-from .judge_files import frames_from_particles
-from .judge_frames import FloatArray, Frames
+from ...particles.io_ase import particles_from_atoms
+from .files import frames_from_particles
+from .frames import FloatArray, Frames
 
 #: two atoms are bonded below this multiple of the sum of their covalent radii (Cordero et al. 2008, doi:10.1039/b801115j)
 BOND_REACH = 1.2

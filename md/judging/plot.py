@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..particles.pictures import STYLE, check_format
-from .judge_report import Curve, Judgement, Row
+from ...particles.pictures import STYLE, check_format
+from .report import Curve, Judgement, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

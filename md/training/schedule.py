@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .training_recipe import TrainingRecipe
+from .recipe import TrainingRecipe
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Judging a trajectory against a reference trajectory: temperatures, structure, dynamics, each with block errors.
 
-Works on arrays of any origin (``judge_frames.make_frames``, ``read_frames``, ``frames_from_universe``,
-``ase_judge.frames_from_atoms``). ``judge_run`` judges a model: one step, runs over seeds, speed.
+Works on arrays of any origin (``frames.make_frames``, ``read_frames``, ``frames_from_universe``,
+``ase_bonds.frames_from_atoms``). ``model`` judges a model: one step, runs over seeds, speed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..particles import InputError
-from .judge_conservation import energy_drift, mean_temperatures, momentum_change, temperatures
-from .judge_dynamics import (
+from ...particles import InputError
+from .conservation import energy_drift, mean_temperatures, momentum_change, temperatures
+from .dynamics import (
     diffusion,
     diffusive,
     mean_squared_displacement,
@@ -25,11 +25,11 @@ from .judge_dynamics import (
     spectrum_length,
     vibrations,
 )
-from .judge_failure import Failure, before_failure, durations, failure, ns_per_day, survival
-from .judge_files import Runs, as_runs
-from .judge_frames import FloatArray, Frames, blocks, static_blocks, subsample
-from .judge_report import NAN, Curve, Judgement, Row, Verdict, decide, difference_row
-from .judge_structure import (
+from .failure import Failure, before_failure, durations, failure, ns_per_day, survival
+from .files import Runs, as_runs
+from .frames import FloatArray, Frames, blocks, static_blocks, subsample
+from .report import NAN, Curve, Judgement, Row, Verdict, decide, difference_row
+from .structure import (
     Distribution,
     angle_distributions,
     default_reach,
@@ -93,7 +93,7 @@ def judge(
     reference : the same; frames at least as often as the judged (every whole fraction of its interval)
     temperature : K, of the thermostat; the reference's own mean when not given
     wall_time : seconds of all runs together, for ns/day
-    failures : of each run, where known; found by ``judge_failure.failure`` when not given. Frames after it are left out.
+    failures : of each run, where known; found by ``failure.failure`` when not given. Frames after it are left out.
     discard : fs at the start of every run that are checked for failure and speed, but not measured
     bounds : see ``Bounds``
     title : heading
@@ -263,7 +263,7 @@ def _pairs(mine: list[Frames], theirs: list[Frames], limits: Bounds) -> Part:
 
 def _distributions(mine: list[Frames], theirs: list[Frames]) -> list[tuple[str, str, Distribution, Distribution]]:
     """Return (section, label, model's, reference's) of all angle, bond and dihedral distributions."""
-    from .ase_judge import bond_reach
+    from .ase_bonds import bond_reach
 
     names = _names(theirs[0])
     found = []
@@ -284,7 +284,7 @@ def _curve(section: str, label: str, one: Distribution, other: Distribution, x_l
 
 
 def _names(frames: Frames) -> dict[int, str]:
-    from ..particles.io_ase import symbols
+    from ...particles.io_ase import symbols
 
     return dict(zip(frames.elements, symbols(np.array(frames.elements)), strict=True))
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from ..particles import NumericalFailure
-from ..particles.io_checkpoint import write_checkpoint
-from .training_log import TrainingLog, plot_log
-from .training_loss import Objective
-from .training_ranks import Alone, Ranks
-from .training_schedule import Budget
-from .training_state import TrainingState
-from .training_tasks import Task
+from ...particles import NumericalFailure
+from ...particles.io_checkpoint import write_checkpoint
+from .log import TrainingLog, plot_log
+from .loss import Objective
+from .ranks import Alone, Ranks
+from .schedule import Budget
+from .state import TrainingState
+from .tasks import Task
 
 CHECKPOINT, LOG, PLOT = "checkpoint.askel", "log.csv", "loss.png"
 Progress = Callable[[dict[str, Any]], None]

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..equivariant.architecture import Architecture
-from ..equivariant.network import Network
-from ..particles.io_segments import Segment
-from .training_batches import Frames, IntArray
-from .training_data import Pairs, energy_architecture, pairs_of, stride_architecture
-from .training_loss import EnergyObjective, Objective, StrideObjective
-from .training_metrics import energy_errors, errors, judge
-from .training_recipe import TrainingRecipe
+from ...equivariant.architecture import Architecture
+from ...equivariant.network import Network
+from ...particles.io_segments import Segment
+from .batches import Frames, IntArray
+from .data import Pairs, energy_architecture, pairs_of, stride_architecture
+from .loss import EnergyObjective, Objective, StrideObjective
+from .metrics import energy_errors, errors, judge
+from .recipe import TrainingRecipe
 
 #: Columns of the log: name -> value.
 Columns = dict[str, float]

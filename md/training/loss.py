@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..equivariant.batch import Batch
-from ..equivariant.network import Network
-from ..particles.io_segments import Segment
-from .training_batches import Frames, IntArray
-from .training_data import FloatArray, Pairs
-from .training_recipe import TrainingRecipe
+from ...equivariant.batch import Batch
+from ...equivariant.network import Network
+from ...particles.io_segments import Segment
+from .batches import Frames, IntArray
+from .data import FloatArray, Pairs
+from .recipe import TrainingRecipe
 
 
 class Objective(Protocol):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..particles import InputError
-from .judge_dynamics import centred_velocity
-from .judge_frames import FloatArray, Frames, blocks, mean_and_error, static_blocks
-from .model_units import BOLTZMANN, KINETIC
+from ...particles import InputError
+from ..model_units import BOLTZMANN, KINETIC
+from .dynamics import centred_velocity
+from .frames import FloatArray, Frames, blocks, mean_and_error, static_blocks
 
 
 def internal_velocity(frames: Frames) -> FloatArray:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..equivariant.architecture import Architecture
-from ..equivariant.graph import neighbour_graph
-from ..particles import InputError
-from ..particles.io_segments import Segment
-from .training_recipe import TrainingRecipe
+from ...equivariant.architecture import Architecture
+from ...equivariant.graph import neighbour_graph
+from ...particles import InputError
+from ...particles.io_segments import Segment
+from .recipe import TrainingRecipe
 
 FloatArray = NDArray[np.float64]
 

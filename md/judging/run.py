@@ -9,16 +9,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..integrators.controllers import Fixed
-from ..integrators.loop import Simulation
-from ..integrators.observers import Observer, Progress, Records
-from ..integrators.propagator import Outcome, Propagator
-from ..particles import UNIT_SYSTEMS, InputError, NumericalFailure, Particles
-from .judge_failure import Failure, failure
-from .judge_files import frames_from_particles
-from .judge_frames import Frames
-from .model_units import ASE_TIME
-from .replicas import replicate
+from ...integrators.controllers import Fixed
+from ...integrators.loop import Simulation
+from ...integrators.observers import Observer, Progress, Records
+from ...integrators.propagator import Outcome, Propagator
+from ...particles import UNIT_SYSTEMS, InputError, NumericalFailure, Particles
+from ..model_units import ASE_TIME
+from ..replicas import replicate
+from .failure import Failure, failure
+from .files import frames_from_particles
+from .frames import Frames
 
 #: (seed, state) -> the propagator of one run
 Alone = Callable[[int, Particles], Propagator]
@@ -113,7 +113,7 @@ def run_seeds(
     alone : makes the propagator of a run; seeds are 0, 1, ...
     starts : states in ASE units, changed in place
     schedule : see ``Schedule``
-    temperature : K, for the checks of ``judge_failure.failure``
+    temperature : K, for the checks of ``failure.failure``
 
     """
     parts = [_go(state, alone(seed, state), schedule, schedule.duration, seed) for seed, state in enumerate(starts)]

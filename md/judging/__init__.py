@@ -1,0 +1,1 @@
+"""What a trajectory or a model is worth: one step, temperatures, structure, spectra, diffusion, failures, and the report."""
