@@ -6,16 +6,16 @@ import math
 
 from scipy.special import gammaincinv
 
-from ..integrators import Change, Step
+from ..integrators import Change
 from ..particles import Particles
 from ..particles.noise import Purpose, normal, uniform
 from .groups import Group, Grouping, check_grouping, groups_of
-from .layers import with_work
+from .layers import TwoHalves
 from .temperature import Conserved, boltzmann, check_conserved, conserved_in
 from .thermostats import Drawn, check_bath
 
 
-class Bussi:
+class Bussi(TwoHalves):
     r"""Scales the velocities so that the kinetic energy follows its own canonical stochastic dynamics.
 
     v <- alpha v,  alpha = +-sqrt((sqrt(c) + R sqrt(a))^2 + a S),  a = (1 - c) k T / (2 K),  c = exp(-|dt| / (2 tau)); the
@@ -51,7 +51,6 @@ class Bussi:
     """
 
     reversible = False
-    changes_cell = False
 
     def __init__(
         self,
@@ -72,19 +71,12 @@ class Bussi:
         """Return the memory."""
         return Drawn(0)
 
-    def before(self, particles: Particles, memory: Drawn, dt: float) -> float:
-        """Do the first half; return the energy given."""
-        return self._half(particles, memory, dt)
-
-    def after(self, particles: Particles, memory: Drawn, dt: float, step: Step) -> Step:
-        """Do the second half."""
-        return step if step.outcome.failed else with_work(step, self._half(particles, memory, step.elapsed))
-
     def membership_changed(self, particles: Particles, memory: Drawn, change: Change) -> Drawn:
         """Keep the memory: noise belongs to identities."""
         return memory
 
-    def _half(self, particles: Particles, memory: Drawn, dt: float) -> float:
+    def half(self, particles: Particles, memory: Drawn, dt: float) -> float:
+        """Do half a step; return the energy given."""
         kinetic = particles.kinetic_energy()
         for group in groups_of(particles, self.groups, conserved_in(particles, self.conserved)):
             group.scale(particles, self._factor(particles, group, memory.draws, dt))

@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-from ..integrators import Change, Step
+from ..integrators import Change
 from ..particles import Particles
 from ..particles.noise import Purpose, normal
-from .layers import with_work
+from .layers import TwoHalves
 from .temperature import Conserved, boltzmann, check_conserved, conserved_in, conserved_velocity
 from .thermostats import Drawn, check_bath
 
 
-class Langevin:
+class Langevin(TwoHalves):
     r"""Ornstein-Uhlenbeck half steps of the velocities around the advance.
 
     v_i <- c v_i + sqrt((1 - c^2) k T / m_i) xi_i,  c = exp(-|dt| / (2 tau)), before and after
@@ -49,7 +49,6 @@ class Langevin:
     """
 
     reversible = False
-    changes_cell = False
 
     def __init__(
         self, temperature: float, time_constant: float, *, seed: int = 0, conserved: Conserved | None = None
@@ -63,19 +62,12 @@ class Langevin:
         """Return the memory."""
         return Drawn(0)
 
-    def before(self, particles: Particles, memory: Drawn, dt: float) -> float:
-        """Do the first half step; return the energy given."""
-        return self._half(particles, memory, dt)
-
-    def after(self, particles: Particles, memory: Drawn, dt: float, step: Step) -> Step:
-        """Do the second half step."""
-        return step if step.outcome.failed else with_work(step, self._half(particles, memory, step.elapsed))
-
     def membership_changed(self, particles: Particles, memory: Drawn, change: Change) -> Drawn:
         """Keep the memory: noise belongs to identities."""
         return memory
 
-    def _half(self, particles: Particles, memory: Drawn, dt: float) -> float:
+    def half(self, particles: Particles, memory: Drawn, dt: float) -> float:
+        """Do half a step; return the energy given."""
         kinetic = particles.kinetic_energy()
         keep = math.exp(-0.5 * abs(dt) / self.time_constant)
         heat = -math.expm1(-abs(dt) / self.time_constant) * boltzmann(particles.units) * self.temperature

@@ -6,6 +6,7 @@ A layer is one object for one system. ``Layered`` puts layers around any fixed-s
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -48,6 +49,24 @@ class Layer(Protocol):
     def membership_changed(self, particles: Particles, memory: Any, change: Change) -> Any:
         """Return the memory for particles whose membership changed."""
         ...
+
+
+class TwoHalves(ABC):
+    """A layer that does the same thing before an advance and after one that did not fail, each time for half of it."""
+
+    changes_cell = False
+
+    @abstractmethod
+    def half(self, particles: Particles, memory: Any, dt: float) -> float:
+        """Change the particles as half a step of dt does; return the energy given to them."""
+
+    def before(self, particles: Particles, memory: Any, dt: float) -> float:
+        """Do the first half; return the energy given."""
+        return self.half(particles, memory, dt)
+
+    def after(self, particles: Particles, memory: Any, dt: float, step: Step) -> Step:
+        """Do the second half."""
+        return step if step.outcome.failed else with_work(step, self.half(particles, memory, step.elapsed))
 
 
 @dataclass(slots=True)

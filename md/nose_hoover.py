@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..integrators import Change, Step
+from ..integrators import Change
 from ..particles import InputError, Particles
 from .groups import Grouping, check_grouping, groups_of
-from .layers import with_work
+from .layers import TwoHalves
 from .temperature import Conserved, boltzmann, check_conserved, conserved_in
 from .thermostats import check_bath
 
@@ -39,7 +39,7 @@ class ChainMemory:
     velocity: FloatArray
 
 
-class NoseHoover:
+class NoseHoover(TwoHalves):
     r"""Chains of M thermostats, advanced by dt/2 before and after the advance.
 
     v' = -v p_1,  p_1' = (2K - f k T)/Q_1 - p_1 p_2,  p_j' = (Q_{j-1} p_{j-1}^2 - k T)/Q_j - p_j p_{j+1},
@@ -76,7 +76,6 @@ class NoseHoover:
     """
 
     reversible = True
-    changes_cell = False
 
     def __init__(
         self,
@@ -107,14 +106,6 @@ class NoseHoover:
         shape = (len(found), self.length)
         return ChainMemory(np.array([g.key for g in found], dtype=np.int64), np.zeros(shape), np.zeros(shape))
 
-    def before(self, particles: Particles, memory: ChainMemory, dt: float) -> float:
-        """Advance the chains by dt/2; return the energy given to the particles."""
-        return self._half(particles, memory, dt)
-
-    def after(self, particles: Particles, memory: ChainMemory, dt: float, step: Step) -> Step:
-        """Advance the chains by dt/2."""
-        return step if step.outcome.failed else with_work(step, self._half(particles, memory, step.elapsed))
-
     def membership_changed(self, particles: Particles, memory: ChainMemory, change: Change) -> ChainMemory:
         """Keep the chains of the groups that are still there."""
         new = self.start(particles)
@@ -133,7 +124,8 @@ class NoseHoover:
             energy += float(0.5 * inertia @ memory.velocity[k] ** 2 + heat * weight @ memory.position[k])
         return energy
 
-    def _half(self, particles: Particles, memory: ChainMemory, dt: float) -> float:
+    def half(self, particles: Particles, memory: ChainMemory, dt: float) -> float:
+        """Do half a step; return the energy given."""
         kinetic = particles.kinetic_energy()
         heat = boltzmann(particles.units) * self.temperature
         for k, group in enumerate(groups_of(particles, self.groups, conserved_in(particles, self.conserved))):
