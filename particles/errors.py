@@ -16,9 +16,17 @@ EXIT_RESTARTABLE = 75  # EX_TEMPFAIL of sysexits.h: "try again"
 
 
 class AskelError(Exception):
-    """Base of every error Askel raises on purpose."""
+    """Base of every error Askel raises on purpose.
+
+    Attributes
+    ----------
+    exit_code : int, what the command line returns for it
+    everywhere : bool, whether every rank of a parallel run raises it
+
+    """
 
     exit_code = 1
+    everywhere = False
 
 
 class InputError(AskelError, ValueError):
@@ -35,13 +43,14 @@ class NumericalFailure(AskelError, ArithmeticError):
     time : float, the time reached, in the units of the particles
     step : int, the number of advances done
     identities : tuple of int, the particles concerned (empty when unknown)
+    reason : str, the message without them
 
     """
 
     exit_code = 3
 
     def __init__(self, message: str, *, time: float, step: int = 0, identities: Sequence[int] = ()) -> None:
-        self.time, self.step, self.identities = time, step, tuple(identities)
+        self.time, self.step, self.identities, self.reason = time, step, tuple(identities), message
         who = f", particles {list(self.identities)}" if self.identities else ""
         super().__init__(f"{message} (at time {time:.17g}, step {step}{who})")
 

@@ -3,6 +3,7 @@
 import inspect
 
 import askel.equivariant
+import askel.mpi
 import askel.nbody  # noqa: F401 - registers its kernels
 import numpy as np
 import pytest
@@ -98,11 +99,17 @@ def couple_tabulated(rng, weight):
     return inputs, (np.full_like(a["g"], np.nan),)
 
 
+def hilbert_index(rng, weight):
+    grid = rng.integers(0, 2**21, (N, 3))
+    return (grid,), (np.full(N, -1),)
+
+
 #: operation -> function(rng, weight) -> (inputs, outputs), every output filled with NaN
 SAMPLES = {
     f.__name__: f
     for f in (
-        acceleration, acceleration_jerk, chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, post_newtonian,
+        acceleration, acceleration_jerk, chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, hilbert_index,
+        post_newtonian,
     )
 }  # fmt: skip
 

@@ -1,0 +1,120 @@
+"""What several ranks do together, in terms of any ``Exchange``: gather, spread, tell, fail; with one rank, nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import AskelError, InputError, Interrupted, NumericalFailure
+from .exchange import Exchange
+from .packing import describe_state, empty_like, pack_rows, unpack_rows
+from .particles import Particles
+
+#: exit code -> class of an error that another rank raises again; all others become an ``AskelError`` with that code.
+_CLASSES: dict[int, type[AskelError]] = {kind.exit_code: kind for kind in (InputError, Interrupted)}
+
+
+def gather(exchange: Exchange, particles: Particles) -> Particles:
+    """Return all particles, in the order of their identities, on rank 0, and an empty state on the others.
+
+    One rank keeps its own order.
+    """
+    if exchange.size == 1:
+        return particles
+    rows = pack_rows(particles)
+    parts = exchange.alltoall([rows if r == 0 else rows[:0] for r in range(exchange.size)])
+    whole = np.concatenate(parts)
+    return unpack_rows(whole[np.argsort(whole["identity"], kind="stable")], particles)
+
+
+def told(exchange: Exchange, words: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the bytes of rank 0 on all ranks; those of the others are not looked at."""
+    return exchange.allgather(words if exchange.rank == 0 else words[:0])[0]
+
+
+def spread(exchange: Exchange, particles: Particles | None, tree: dict | None = None) -> Particles:
+    """Return what each rank owns of the particles of rank 0; the others give None.
+
+    Parameters
+    ----------
+    exchange : Exchange
+    particles : all of them, on rank 0
+    tree : what ``Exchange.state_dict`` gave, of a checkpoint
+
+    """
+    if exchange.size == 1:
+        assert particles is not None, "rank 0 has the particles"
+        return exchange.restore(particles, tree or {})
+    words = np.zeros(0, np.uint8) if particles is None else describe_state(particles)
+    empty = empty_like(told(exchange, words))
+    return exchange.restore(empty if particles is None else particles, tree or {})
+
+
+@contextmanager
+def together(exchange: Exchange) -> Iterator[None]:
+    """Let all ranks leave the context with the error that one of them met in it; of several, that of the lowest rank.
+
+    What is done inside must not wait for other ranks after a point where one of them may fail. Errors of Askel become the
+    same error everywhere; others leave their rank as they are, and there the world ends them all (``mpi/world.py``).
+    """
+    if exchange.size == 1:
+        yield
+        return
+    failure: AskelError | None = None
+    try:
+        yield
+    except AskelError as error:
+        failure = error
+    agree(exchange, failure)
+
+
+def agree(exchange: Exchange, failure: AskelError | None) -> None:
+    """Raise, on all ranks, the error of the lowest rank that has one; return when none has."""
+    words = b"" if failure is None else f"{failure.exit_code} {failure}".encode()
+    said = exchange.allgather(np.frombuffer(words, np.uint8))
+    first = next((r for r, part in enumerate(said) if len(part)), None)
+    if first is None:
+        return
+    if first == exchange.rank and failure is not None:
+        raise _common(failure)
+    code, _, text = said[first].tobytes().decode().partition(" ")
+    raise _common(_error(int(code), text))
+
+
+def _common(error: AskelError) -> AskelError:
+    """Return the error marked as one that every rank raises."""
+    error.everywhere = True
+    return error
+
+
+def _error(code: int, text: str) -> AskelError:
+    """Return an error of another rank."""
+    made = _CLASSES.get(code, AskelError)(text)
+    made.exit_code = code
+    return made
+
+
+def first_one(exchange: Exchange, act: Callable[[], None]) -> None:
+    """Let rank 0 act before the others: what it compiles, they find compiled."""
+    if exchange.rank == 0:
+        act()
+    exchange.barrier()
+    if exchange.rank > 0:
+        act()
+
+
+def agreed_failure(exchange: Exchange, failure: NumericalFailure | None) -> None:
+    """Raise, on all ranks, a failure that any rank has, with the particles that all ranks name."""
+    if not exchange.reduce(int(failure is not None), "max"):
+        return
+    named = np.array([] if failure is None else failure.identities, np.int64)
+    everyone = np.sort(np.concatenate(exchange.allgather(named)))
+    words = b"" if failure is None else f"{failure.time!r} {failure.step} {failure.reason}".encode()
+    said = next(part for part in exchange.allgather(np.frombuffer(words, np.uint8)) if len(part))
+    time, step, reason = said.tobytes().decode().split(" ", 2)
+    error = NumericalFailure(reason, time=float(time), step=int(step), identities=[int(i) for i in everyone])
+    error.everywhere = True
+    raise error
