@@ -3,7 +3,7 @@
 from .compensated import CompensatedSum, add_compensated
 from .controllers import Controller, ErrorPerStep, Fixed, Whole
 from .energy import EnergyLedger
-from .events import RecordOnly, Resolution, Resolver, Row
+from .events import RecordOnly, Resolution, Resolver
 from .interaction import Evaluation, Interaction, SumInteraction, require
 from .loop import Simulation
 from .observers import Checkpoints, EnergySeries, Observer, Progress, Records, Snapshots, Writer
@@ -15,6 +15,8 @@ from .propagator import (
     Outcome,
     Propagator,
     PropagatorEntry,
+    Row,
+    Settled,
     Step,
     propagator_entry,
     register_propagator,
@@ -75,6 +77,7 @@ __all__ = [
     "Row",
     "RunReport",
     "Schedule",
+    "Settled",
     "Simulation",
     "Snapshots",
     "Step",

@@ -29,9 +29,10 @@ class ReferenceGravity:
     r"""Newtonian gravity with G = 1 by plain NumPy sums over all pairs, for tests: memory grows as n^2.
 
     a_i = sum_j m_j r_ij/|r_ij|^3,  jerk_i = sum_j m_j (v_ij/r^3 - 3 (r_ij.v_ij) r_ij/r^5)
+    tide_i = sum_j m_j (3 r_ij (x) r_ij/r^5 - 1/r^3)
     """
 
-    provides = frozenset({"acceleration", "jerk", "potential_energy"})
+    provides = frozenset({"acceleration", "jerk", "potential_energy", "tide"})
 
     def __init__(self, *, velocity_dependent: bool = False) -> None:
         self.velocity_dependent = velocity_dependent  # what it claims, to reach the other branch of a method
@@ -50,6 +51,9 @@ class ReferenceGravity:
             v = particles.velocity[None] - particles.velocity[:, None]
             along = 3.0 * np.einsum("ijk,ijk->ij", r, v) * inverse**2
             out.jerk[...] = np.einsum("ij,ijk->ik", weight, v) - np.einsum("ij,ijk->ik", weight * along, r)
+        if out.tide is not None:
+            stretch = np.einsum("ij,ijk,ijl->ikl", 3.0 * weight * inverse**2, r, r)
+            out.tide[...] = stretch - np.einsum("ij,kl->ikl", weight, np.eye(3))
 
 
 class HarmonicField:

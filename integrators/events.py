@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..particles import Particles
-from .propagator import Change, Event
+import numpy as np
 
-Row = dict[str, float | int | str]
+from ..particles import Particles
+from .propagator import Change, Event, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +45,12 @@ class RecordOnly:
         """Return a row with the identities and the data of the event."""
         who: Row = {f"identity_{i}": identity for i, identity in enumerate(event.identities)}
         return Resolution(row={**who, **event.data})
+
+
+def settle(particles: Particles, event: Event) -> Resolution:
+    """Return what is left to do of an event that its propagator has carried out: the gone are taken away."""
+    assert event.settled is not None, "the event was left to a resolver"
+    gone = np.isin(particles.identity, event.settled.gone)
+    altered = tuple(i for i in event.identities if i not in event.settled.gone)
+    change = Change(np.flatnonzero(~gone), altered)
+    return Resolution(particles.select(~gone), change, dict(event.data), stop=event.settled.stop)

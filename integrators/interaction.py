@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..particles import InputError, Particles
 
-QUANTITIES = ("acceleration", "jerk", "potential_energy", "virial")
+QUANTITIES = ("acceleration", "jerk", "potential_energy", "tide", "virial")
 
 
 class Evaluation:
@@ -21,12 +21,13 @@ class Evaluation:
     acceleration : (n, 3) float64
     jerk : (n, 3) float64 or None, d acceleration / dt
     potential_energy : float
+    tide : (n, 3, 3) float64 or None, d acceleration_k / d x_l at each particle
     virial : (3, 3) float64 or None, sum of r_i (x) F_i
     wants : the quantities to fill, a subset of QUANTITIES
 
     """
 
-    __slots__ = ("acceleration", "jerk", "potential_energy", "virial", "wants")
+    __slots__ = ("acceleration", "jerk", "potential_energy", "tide", "virial", "wants")
 
     def __init__(self, n: int, wants: Iterable[str] = ("acceleration",)) -> None:
         self.wants = frozenset(wants)
@@ -35,6 +36,7 @@ class Evaluation:
             raise InputError(f"unknown quantity {sorted(unknown)[0]!r}; known: {', '.join(QUANTITIES)}")
         self.acceleration: NDArray[np.float64] = np.zeros((n, 3))
         self.jerk: NDArray[np.float64] | None = np.zeros((n, 3)) if "jerk" in self.wants else None
+        self.tide: NDArray[np.float64] | None = np.zeros((n, 3, 3)) if "tide" in self.wants else None
         self.virial: NDArray[np.float64] | None = np.zeros((3, 3)) if "virial" in self.wants else None
         self.potential_energy = 0.0
 
@@ -88,6 +90,8 @@ class SumInteraction:
             out.potential_energy += part.potential_energy
             if out.jerk is not None and part.jerk is not None:
                 out.jerk += part.jerk
+            if out.tide is not None and part.tide is not None:
+                out.tide += part.tide
             if out.virial is not None and part.virial is not None:
                 out.virial += part.virial
 

@@ -15,10 +15,10 @@ from .carry import pack, state_from_tree, state_to_tree, unpack
 from .compensated import CompensatedSum
 from .controllers import Controller
 from .energy import EnergyLedger
-from .events import RecordOnly, Resolver, Row
+from .events import RecordOnly, Resolution, Resolver, settle
 from .interaction import Evaluation, Interaction, require
 from .observers import Observer
-from .propagator import Outcome, Propagator, Step
+from .propagator import Event, Outcome, Propagator, Row, Step
 from .report import RunReport, combine_statistics
 
 #: advances in a row that may do no time at all before the run is declared stuck
@@ -53,6 +53,7 @@ class Simulation:
     step : int, advances done
     work : float, accumulated ``Step.work``
     energy_error, max_energy_error : float, as measured last; ``energy()`` measures
+    rows : the rows of tables that the last step brought (``Step.rows``)
     stopped : bool, whether ``stop()`` ended the last run
     wall_time : float, seconds since ``run`` was called
 
@@ -83,6 +84,8 @@ class Simulation:
         self.stopped = False
         self.t_end = particles.time
         self.statistics: dict[str, float] = {}
+        self.rows: tuple[tuple[str, Row], ...] = ()
+        self._settled_change = 0.0
         self._exchange: Exchange = Serial() if exchange is None else exchange
         self._resolver: Resolver = RecordOnly() if resolver is None else resolver
         self._potential = potential
@@ -229,10 +232,18 @@ class Simulation:
                 f"{self._empty_advances} advances in a row did nothing", time=self.time, step=self.step
             )
         self._ledger.work.add(step.work)
-        self._energy = step.energy
+        self._settled_change = self._change_by_settled(step)
+        self._ledger.jumps.add(self._settled_change)
+        self._energy, self.rows = step.energy, step.rows
         if step.energy is not None:
             self._ledger.record(step.energy)
         combine_statistics(self.statistics, step.statistics)
+
+    def _change_by_settled(self, step: Step) -> float:
+        """Return the energy change of a step that carried out events itself: all of it is put down to these."""
+        if step.energy is None or self._energy is None or not any(event.settled for event in step.events):
+            return 0.0
+        return step.energy - step.work - self._energy
 
     def _refuse_non_finite(self) -> None:
         finite = np.isfinite(self.particles.position) & np.isfinite(self.particles.velocity)
@@ -249,27 +260,34 @@ class Simulation:
         if not step.events:
             return False
         self.propagator.synchronise(self.particles, self.carry)
-        ended = False
-        for event in step.events:
-            if not np.isin(event.identities, self.particles.identity).all():
-                continue  # an event before this one took a particle away
+        ended = [self._carry_out(event) for event in step.events]  # all of them
+        return any(ended)
+
+    def _carry_out(self, event: Event) -> bool:
+        if not np.isin(event.identities, self.particles.identity).all():
+            return False  # an event before this one took a particle away
+        if event.settled is None:
             before = self.energy()
-            resolution = self._resolver.resolve(self.particles, event)
-            jump = 0.0
+            resolution, change = self._resolver.resolve(self.particles, event), 0.0
             if resolution.particles is not None:
-                assert resolution.change is not None, "a resolution with new particles needs a change"
-                self.particles.replace_with(resolution.particles)
-                self.particles.time = self.time
-                self.carry = self.propagator.membership_changed(self.particles, self.carry, resolution.change)
+                self._replace(resolution)
                 self._energy = self._measure()
-                jump = self._energy - before
-                self._ledger.jumps.add(jump if math.isfinite(jump) else 0.0)
+                change = self._energy - before
+                self._ledger.jumps.add(change if math.isfinite(change) else 0.0)
                 self._ledger.record(self._energy)
-            head: Row = {"kind": event.kind, "step": self.step, "time": event.time}
-            for observer in self.observers:
-                observer.event({**head, **resolution.row, "energy_change": jump})
-            ended = ended or resolution.stop
-        return ended
+        else:
+            resolution, change = settle(self.particles, event), self._settled_change
+            self._replace(resolution)
+        head: Row = {"kind": event.kind, "step": self.step, "time": event.time}
+        for observer in self.observers:
+            observer.event({**head, **resolution.row, "energy_change": change})
+        return resolution.stop
+
+    def _replace(self, resolution: Resolution) -> None:
+        assert resolution.particles is not None and resolution.change is not None, "new particles come with a change"
+        self.particles.replace_with(resolution.particles)
+        self.particles.time = self.time
+        self.carry = self.propagator.membership_changed(self.particles, self.carry, resolution.change)
 
     def _observe(self) -> None:
         for observer in self.observers:
@@ -288,10 +306,9 @@ class Simulation:
 
     def _measure(self) -> float:
         """Return the energy of the state: by an advance of no time where the propagator knows it, else by the sums."""
-        if self.propagator.capabilities.adaptive:
-            energy = self.propagator.advance(self.particles, self.carry, 0.0).energy
-            if energy is not None:
-                return energy
+        energy = self.propagator.advance(self.particles, self.carry, 0.0).energy
+        if energy is not None:
+            return energy
         if self._potential is None:
             return math.nan
         out = Evaluation(self.particles.n, ("potential_energy",))

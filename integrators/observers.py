@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..particles import InputError, Particles
-from .events import Row
+from .propagator import Row
 from .schedule import Schedule
 
 if TYPE_CHECKING:

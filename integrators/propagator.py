@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..particles import InputError, Particles
+
+#: a row of a table: numbers and words by column
+Row = dict[str, float | int | str]
 
 
 class Outcome(Enum):
@@ -33,6 +36,21 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What is left to do of an event that a propagator carried out itself.
+
+    Attributes
+    ----------
+    gone : identities of particles that are still rows of the state and no longer exist
+    stop : the run ends after this event
+
+    """
+
+    gone: tuple[int, ...]
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened during an advance and that a resolver decides upon.
 
@@ -41,14 +59,16 @@ class Event:
     kind : "merger", "collision", "tidal-disruption", "capture", ...
     time : float, when
     identities : identities of the particles concerned
-    data : numbers worth a column in the event log, by name
+    data : numbers and words worth a column in the event log, by name
+    settled : None: a resolver decides; else the propagator has carried it out, and this is left
 
     """
 
     kind: str
     time: float
     identities: tuple[int, ...]
-    data: dict[str, float] = field(default_factory=dict)
+    data: Mapping[str, float | int | str] = field(default_factory=dict)
+    settled: Settled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,7 @@ class Step:
     energy : float or None, kinetic + potential energy, where the propagator knows it better than a sum over the
         particles would give
     events : what was detected, in order of time
+    rows : (table, row) of what happened at times of its own during the step, for series in files
     identities : particles concerned by a failure
     statistics : counts and measures by name (micro_steps, evaluations, rejected, max_v_over_c, ...)
 
@@ -78,6 +99,7 @@ class Step:
     work: float = 0.0
     energy: float | None = None
     events: tuple[Event, ...] = ()
+    rows: tuple[tuple[str, Row], ...] = ()
     identities: tuple[int, ...] = ()
     statistics: dict[str, float] = field(default_factory=dict)
 

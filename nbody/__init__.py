@@ -35,6 +35,25 @@ register_propagator(
     )
 )
 
+register_propagator(
+    PropagatorEntry(
+        "block-leapfrog",
+        "askel.nbody.galaxy:block_leapfrog",
+        "interaction",
+        fixed_step=True,
+        summary="leapfrog with a step of its own for every particle, for large systems; step is the longest one",
+    )
+)
+register_propagator(
+    PropagatorEntry(
+        "regions",
+        "askel.nbody.galaxy:regions",
+        "interaction",
+        fixed_step=True,
+        summary="block-leapfrog, and a regularised chain in spheres around black holes",
+    )
+)
+
 #: public name -> module, imported when first asked for
 _PUBLIC = {
     "DirectGravity": "direct",

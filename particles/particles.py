@@ -141,6 +141,15 @@ class Particles:
         }
         return Particles.from_dict(values, self.units)
 
+    def assign(self, rows: ArrayLike, other: Particles) -> None:
+        """Overwrite some rows, in place, with the particles of another state; fields that only it has are added."""
+        for field in other.present():
+            if field.scope != "particle":
+                continue
+            if getattr(self, field.name) is None:
+                setattr(self, field.name, np.full((self.n, *field.shape), field.fill, field.dtype))
+            getattr(self, field.name)[rows] = getattr(other, field.name)
+
     def replace_with(self, other: Particles) -> None:
         """Become ``other`` (any size): the one way in which the membership of a state changes."""
         for field in FIELDS:

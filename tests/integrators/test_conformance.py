@@ -15,11 +15,12 @@ KINDS = sorted(k for k, e in PROPAGATORS.items() if e.takes != "model")  # model
 FIXED = [k for k in KINDS if PROPAGATORS[k].fixed_step]
 ADAPTIVE = [k for k in KINDS if not PROPAGATORS[k].fixed_step]
 DT = 0.05
+OPTIONS = {"block-leapfrog": {"tidal_accuracy": 0.04}, "regions": {"radius": 0.3, "tidal_accuracy": 0.04}}
 
 
 def maker(kind, **options):
     entry = PROPAGATORS[kind]
-    factory = entry.factory()
+    factory, options = entry.factory(), OPTIONS.get(kind, {}) | options
     if entry.takes == "system":
         return lambda: factory(**options)
     return lambda: factory(ReferenceGravity(), **options)

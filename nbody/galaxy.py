@@ -1,0 +1,83 @@
+"""Methods for many particles: block time steps, alone or with regularised regions around black holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ..integrators import Interaction, Resolver
+from ..integrators.block_leapfrog import BlockLeapfrog
+from ..integrators.time_steps import AccelerationAndTide
+from ..particles import InputError
+from .regions import SOFTENINGS, BlackHoleRegions, Log
+from .regularised_chain import RegularisedChain
+
+
+def block_leapfrog(
+    interaction: Interaction, *, accuracy: float = 0.025, tidal_accuracy: float = 0.1, softening: float = 0.0,
+    levels: int = 24,
+) -> BlockLeapfrog:  # fmt: skip
+    """Return leapfrog with hierarchical block time steps.
+
+    Parameters
+    ----------
+    interaction : accelerations that depend on positions alone
+    accuracy : eta of dt = sqrt(2 eta eps/|a|); 0: softened particles are judged by tides alone
+    tidal_accuracy : eta_t of dt = eta_t |tide|^(-1/2), where the interaction gives tides; 0: not looked at
+    softening : length eps of all particles; 0: the lengths that they carry
+    levels : most halvings of the step
+
+    Raises
+    ------
+    InputError : nothing is left to judge a step by, or a value out of range
+
+    """
+    tides = "tide" in interaction.provides and tidal_accuracy > 0.0
+    criterion = AccelerationAndTide(
+        accuracy=accuracy or None, tidal_accuracy=tidal_accuracy if tides else None, softening=softening
+    )
+    return BlockLeapfrog(interaction, criterion, levels=levels)
+
+
+def regions(
+    interaction: Interaction, *, radius: float, accuracy: float = 0.025, tidal_accuracy: float = 0.1,
+    softening: float = 0.0, levels: int = 24, tolerance: float = 1e-10, star_star: str = "normal",
+    post_newtonian: Sequence[str] = (), pairs: Literal["black-hole", "all"] = "black-hole",
+    merger_distance: float | None = None, collisions: bool = False, resolver: Resolver | None = None,
+    log_every: float = 0.0,
+) -> BlockLeapfrog:  # fmt: skip
+    """Return block time steps with a regularised chain in spheres around black holes.
+
+    Parameters
+    ----------
+    interaction, accuracy, tidal_accuracy, softening, levels : as ``block_leapfrog`` takes them
+    radius : of the spheres; at least 2.8 softening lengths, where softened splines end
+    tolerance, star_star, post_newtonian, pairs, merger_distance, collisions : as ``RegularisedChain`` takes them; stars
+        are softened in a region as they are outside
+    resolver : what becomes of mergers
+    log_every : time between rows of series/black_holes; 0: one after each step of a region
+
+    Raises
+    ------
+    InputError : a radius that is too small, or values that the parts refuse
+
+    """
+    if radius < SOFTENINGS * softening:
+        raise InputError(
+            f"radius of the regions is {radius:g}, less than {SOFTENINGS:g} softening lengths of {softening:g}: pairs "
+            f"inside would feel softened forces of the outer method; give at least {SOFTENINGS * softening:g}"
+        )
+    outer = block_leapfrog(
+        interaction, accuracy=accuracy, tidal_accuracy=tidal_accuracy, softening=softening, levels=levels
+    )
+    chain = RegularisedChain(
+        tolerance=tolerance,
+        softening=softening,
+        star_star="softened" if star_star == "normal" and softening > 0.0 else star_star,
+        post_newtonian=post_newtonian,
+        pairs=pairs,
+        merger_distance=merger_distance,
+        collisions=collisions,
+    )
+    inner = BlackHoleRegions(radius, chain, resolver=resolver, log=Log(log_every))
+    return BlockLeapfrog(interaction, outer.criterion, regions=inner, levels=levels)
