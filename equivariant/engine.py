@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from threadpoolctl import ThreadpoolController
 
-from ..particles import InputError, kernel_threads, resolve
+from ..particles import SERIAL, Exchange, Halo, InputError, kernel_threads, resolve
+from ..particles.collective import together
+from .activations import gate, perceptron
 from .architecture import Architecture
-from .bases import SILU_GAIN, cutoff_function, radial_basis, speed_basis, velocity_harmonics
+from .bases import cutoff_function, radial_basis, speed_basis, velocity_harmonics
 from .conservation import conserve
 from .graph import Graph, neighbour_graph
 from .harmonics import solid_harmonics
@@ -33,6 +34,8 @@ _TABLE_TOLERANCE = {"float32": 1e-6, "float64": 1e-9}
 _SHORTEST = 0.5
 #: Share of the shortest distance of the training data down to which a model may be asked.
 _CLOSER = 0.8
+#: What an atom costs beside its edges, in edges (64 channels): its share of the matrix products.
+_ATOM_COST = 15.0
 
 
 class Engine:
@@ -44,10 +47,12 @@ class Engine:
     dtype : "float32" or "float64", of features and weights; positions, edges and momenta are float64 always
     backend : of the kernels, "cpu" or "reference"
     threads : of the kernels; None: as numba was started. BLAS has one
+    exchange : Exchange; each rank has its own atoms, and features of those within one cutoff are sent before every layer
 
     Attributes
     ----------
     architecture : Architecture
+    exchange : Exchange
     shortest : Angstrom, the shortest distance of a pair that is accepted
 
     Raises
@@ -57,7 +62,13 @@ class Engine:
     """
 
     def __init__(
-        self, model: Model, *, dtype: str = "float32", backend: str = "cpu", threads: int | None = None
+        self,
+        model: Model,
+        *,
+        dtype: str = "float32",
+        backend: str = "cpu",
+        threads: int | None = None,
+        exchange: Exchange = SERIAL,
     ) -> None:
         if model.architecture.head != "stride":
             raise InputError(
@@ -68,7 +79,7 @@ class Engine:
         self.architecture: Architecture = model.architecture
         self.dtype = np.dtype(dtype)
         self.card = model.card
-        self.threads = threads
+        self.threads, self.exchange = threads, exchange
         self._blas = ThreadpoolController()
         card_shortest = model.card.get("shortest_pair")
         self.shortest = _CLOSER * float(card_shortest) if card_shortest else _SHORTEST
@@ -98,7 +109,7 @@ class Engine:
         position, velocity : (n, 3) Angstrom, Angstrom/fs
         cell : (3, 3) Angstrom or None;  periodic : (3,) bool
         stride : fs, one that the model was trained for
-        starts : (R + 1,) first rows of R independent replicas in the same cell, advanced as one graph
+        starts : (R + 1,) first rows of R independent replicas in the same cell, advanced as one graph; on one rank
 
         Returns
         -------
@@ -112,7 +123,9 @@ class Engine:
         a = self.architecture
         row = a.stride_index(stride)
         index = a.species_index(species)
-        if len(index) == 0:
+        if self.exchange.size > 1 and starts is not None:
+            raise InputError("replicas are advanced on one rank; start one process, or one system on several")
+        if len(index) == 0 and self.exchange.size == 1:
             return np.zeros((0, 3)), np.zeros((0, 3))
         atoms = _Atoms.of(a, index, mass, position, velocity, starts)
         with self._threaded():
@@ -120,20 +133,36 @@ class Engine:
 
     def _stride(self, atoms: _Atoms, cell: Any, periodic: Any, row: int) -> tuple[FloatArray, FloatArray]:
         a = self.architecture
-        graph = neighbour_graph(atoms.position, cell, periodic, a.cutoff, atoms.starts)
         order = np.argsort(atoms.species, kind="stable")  # one matrix product a species, on rows that lie together
-        atoms_by_species, graph = atoms.select(order), graph.reordered(order)
-        edges = _Edges.of(graph, atoms_by_species.position, a, self.dtype)
-        self._refuse_close(graph, edges.length, order)
+        atoms_by_species = atoms.select(order)
+        halo = self.exchange.halo(atoms_by_species.position, cell, periodic, a.cutoff)
+        ghosts = halo.forward(atoms_by_species.position)
+        with together(self.exchange):
+            graph, edges = self._edges(atoms, order, ghosts, cell, periodic)
+        work = np.empty(len(order))
+        work[order] = _ATOM_COST + np.diff(graph.start)
+        self.exchange.weigh(work)
         out = np.empty((len(order), 3, 2))
-        out[order] = self._network(atoms_by_species, graph, edges, row)
+        out[order] = self._network(atoms_by_species, halo, graph, edges, row)
         return self._stepped(atoms, out, row, bool(np.any(periodic)))
 
-    def _network(self, atoms: _Atoms, graph: Graph, edges: _Edges, row: int) -> NDArray:
+    def _edges(
+        self, atoms: _Atoms, order: NDArray[np.int64], ghosts: FloatArray, cell: Any, periodic: Any
+    ) -> tuple[Graph, _Edges]:
+        """Return the edges into the atoms, sorted by ``order``; ghosts, which only send, have the rows after them."""
+        n, places = len(order), np.concatenate([atoms.position, ghosts])
+        graph = neighbour_graph(places, cell, periodic, self.architecture.cutoff, atoms.starts)
+        whole = np.concatenate([order, np.arange(n, len(places))])
+        graph = graph.reordered(whole).into(n)
+        edges = _Edges.of(graph, places[whole], self.architecture, self.dtype)
+        self._refuse_close(graph, edges.length, order)
+        return graph, edges
+
+    def _network(self, atoms: _Atoms, halo: Halo, graph: Graph, edges: _Edges, row: int) -> NDArray:
         """Return the two vectors (n, 3, 2) of the readout for atoms sorted by species."""
         x, facts, y_own = self._first(atoms, row)
         for layer in self._layers:
-            x = self._layer(layer, row, x, graph, edges, facts, y_own, atoms)
+            x = self._layer(layer, row, x, _with_ghosts(x, halo), graph, edges, facts, y_own, atoms)
         last = self._layers[-1].after
         first = dimension(last[: last.index((1, -1))])
         return atoms.per_species(x[:, first : first + 3], self._weights["readout"])
@@ -149,10 +178,14 @@ class Engine:
         displacement = column(a.drift) * ballistic + column(a.displacement_scale) * out[..., 0]
         velocity = column(a.memory) * atoms.velocity + column(a.velocity_change_scale) * out[..., 1]
         frames = len(atoms.starts) - 1
+
+        def sums(values: FloatArray) -> FloatArray:
+            return np.asarray(self.exchange.reduce(atoms.sums(values), "sum"))
+
         displacement, velocity = conserve(
             displacement, velocity, position=atoms.position, before=atoms.velocity, mass=atoms.mass, frame=atoms.frame,
             stride=np.full(frames, a.strides[row]), open_frame=np.full(frames, 0.0 if periodic else 1.0),
-            sums=atoms.sums, stack=np.stack,
+            sums=sums, stack=np.stack,
         )  # fmt: skip
         return displacement, velocity
 
@@ -161,6 +194,7 @@ class Engine:
         layer: _Layer,
         row: int,
         x: NDArray,
+        senders: NDArray,
         graph: Graph,
         edges: _Edges,
         facts: NDArray,
@@ -173,8 +207,8 @@ class Engine:
         through, last = layer.through, layer.last
         message = np.empty(through.rows * n * c, self.dtype)
         self._tabulated(
-            x, edges.harmonics, place, fractions, table.coefficients.reshape(-1, through.n, c), graph.sender, graph.receiver,
-            graph.start, through.table, through.entries, layer.through_values, message,
+            senders, edges.harmonics, place, fractions, table.coefficients.reshape(-1, through.n, c), graph.sender,
+            graph.receiver, graph.start, through.table, through.entries, layer.through_values, message,
         )  # fmt: skip
         middle = np.concatenate(self._mixed(f"{t}_message", message, through, n), axis=1)
         own = self._perceptron(f"{t}_speed", facts).reshape(n, last.n, c)
@@ -189,7 +223,7 @@ class Engine:
                 first = dimension(layer.before[: layer.before.index(kind)])
                 old = x[:, first : first + 2 * kind[0] + 1]
                 new[k] += atoms.per_species(old, self._weights[f"{t}_residual_{k}"])
-        return _gate(new, layer.after, a.channels)
+        return gate(new, layer.after, a.channels)
 
     def _first(self, atoms: _Atoms, row: int) -> tuple[NDArray, NDArray, NDArray]:
         a, w, s = self.architecture, self._weights, atoms.species
@@ -225,10 +259,10 @@ class Engine:
         if len(a.strides) > 1:
             inputs = np.concatenate([inputs, np.tile(np.eye(len(a.strides))[row], (len(length), 1))], axis=1)
         envelope = cutoff_function(length, a)[:, None] / math.sqrt(a.average_neighbours)
-        return _perceptron(w, f"{t}_radial", inputs) * envelope
+        return perceptron(w, f"{t}_radial", inputs) * envelope
 
     def _perceptron(self, name: str, inputs: NDArray) -> NDArray:
-        return _perceptron(self._weights, name, inputs)
+        return perceptron(self._weights, name, inputs)
 
     def _mixed(self, name: str, message: NDArray, through: Paths, n: int) -> list[NDArray]:
         c, parts = self.architecture.channels, []
@@ -241,9 +275,11 @@ class Engine:
     def _refuse_close(self, graph: Graph, length: FloatArray, order: NDArray[np.int64]) -> None:
         if len(length) and not length.min() >= self.shortest:
             e = int(np.argmin(length))
-            first, second = sorted((int(order[graph.receiver[e]]), int(order[graph.sender[e]])))
+            names = "two atoms"
+            if self.exchange.size == 1:  # else rows mean nothing outside
+                names = "atoms {} and {}".format(*sorted(int(order[k[e]]) for k in (graph.receiver, graph.sender)))
             raise InputError(
-                f"atoms {first} and {second} are {length[e]:.3g} Angstrom apart; this model knows pairs down to "
+                f"{names} are {length[e]:.3g} Angstrom apart; this model knows pairs down to "
                 f"{self.shortest:.3g} Angstrom"
             )
 
@@ -343,26 +379,7 @@ class _Edges:
         return place, basis(scaled - place).astype(table.coefficients.dtype)
 
 
-def _perceptron(weights: dict[str, NDArray], name: str, inputs: NDArray) -> NDArray:
-    hidden, k = inputs, 0
-    while f"{name}_{k + 1}" in weights:
-        hidden = _silu(hidden @ weights[f"{name}_{k}"])
-        k += 1
-    return hidden @ weights[f"{name}_{k}"]
-
-
-def _silu(x: NDArray) -> NDArray:
-    return np.asarray(x.dtype.type(SILU_GAIN) * x * expit(x))
-
-
-def _gate(parts: list[NDArray], irreps: Irreps, channels: int) -> NDArray:
-    """Return gated features (n, D, C); see ``network.gate``."""
-    gates = expit(parts[0][..., channels:])
-    results, used = [_silu(parts[0][..., :channels])], 0
-    for (degree, _), part in zip(irreps[1:], parts[1:], strict=True):
-        if degree == 0:
-            results.append(np.tanh(part))
-        else:
-            results.append(part * gates[..., used * channels : (used + 1) * channels])
-            used += 1
-    return np.concatenate(results, axis=1)
+def _with_ghosts(x: NDArray, halo: Halo) -> NDArray:
+    """Return the rows of the atoms and after them those of the ghosts, as their owners have them now."""
+    ghosts = halo.forward(x)
+    return np.concatenate([x, ghosts]) if len(ghosts) else x

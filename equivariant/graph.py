@@ -34,6 +34,11 @@ class Graph:
         """Return the edges (E, 3) for positions (n, 3), subtracted in float64."""
         return np.asarray(position[self.sender] - position[self.receiver] + self.shift)
 
+    def into(self, n: int) -> Graph:
+        """Return the edges whose receivers are the first n rows."""
+        some = slice(0, int(self.start[n]))
+        return Graph(self.sender[some], self.receiver[some], self.shift[some], self.start[: n + 1])
+
     def reordered(self, order: NDArray[np.int64]) -> Graph:
         """Return the same edges when row i of the atoms becomes what row ``order[i]`` is now."""
         place = np.empty_like(order)

@@ -23,6 +23,8 @@ from .world import World
 
 #: Boxes that describe the piece of one rank.
 _BOXES = 16
+#: Where places that are not finite are taken to be: nobody is near, and who uses them will complain.
+_NOWHERE = 1e100
 #: A pair at the reach itself is within it, whatever rounding says.
 _SLACK = 1.0 + 1e-12
 
@@ -89,6 +91,7 @@ def halo_of(
     vectors, wraps = filled_cell(cell, periodic)
     inverse = np.linalg.inv(vectors)
     places = position - np.floor(position @ inverse) * wraps @ vectors
+    places = np.where(np.isfinite(places).all(axis=1, keepdims=True), places, _NOWHERE)
     shifts = image_shifts(vectors, wraps, reach)
     boxes = stretch_boxes(places)
     everyone = [part.view(np.float64).reshape(-1, 2, 3) for part in world.allgather(_bytes(boxes))]

@@ -176,10 +176,11 @@ class World:
         before = sys.excepthook
 
         def hook(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
-            _, speaker = self.settle(1)
+            everyone, speaker = self.settle(1)
             if speaker:
                 before(kind, value, trace)
-            self.abort(1, speaker=speaker)
+            if not everyone:  # else all processes end by themselves
+                self.abort(1, speaker=speaker)
 
         sys.excepthook = hook
 
