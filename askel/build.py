@@ -32,6 +32,7 @@ from .integrators import (
     propagator_entry,
 )
 from .integrators.step_doubling import StepDoubling
+from .options import options_of
 from .particles import InputError, Particles, UnitSystem
 from .particles.units import LENGTH, TIME, parse_quantity
 from .sources import particles_of
@@ -41,10 +42,6 @@ from .tables import Config
 RESOLVER = "askel.nbody.mergers:Mergers"
 #: Packages that register propagators and kernels when they are imported.
 _PROVIDERS = ("askel.integrators", "askel.nbody", "askel.md")
-#: Parameters of propagators that other tables than [integrator] set.
-_ELSEWHERE = ("interaction", "softening", "star_star", "post_newtonian", "pairs", "merger_distance", "collisions")
-#: Parameters that only programs set, with objects.
-_PROGRAMS = ("external", "exchange", "splitting", "model")
 #: Frames of a run that says nothing about its output.
 DEFAULT_FRAMES = 500
 #: First step tried under error control, of the whole run; the error decides whether it stands.
@@ -119,7 +116,8 @@ def build(config: Config, folder: Path, particles: Particles | None = None) -> J
     checks.post_newtonian(config, particles)
     checks.mergers(config, particles)
     times = _times(config, particles)
-    method = _method(config, particles, folder, times["t_end"] - particles.time)
+    resolver = _resolver(config)
+    method = _method(config, particles, folder, times["t_end"] - particles.time, resolver)
     around = build_stride.Surroundings(method.propagator)
     if method.molecular or config.thermostat is not None:
         step = _fixed_step(config, method)
@@ -141,7 +139,7 @@ def build(config: Config, folder: Path, particles: Particles | None = None) -> J
         particles=particles,
         propagator=around.propagator,
         controller=method.controller,
-        resolver=_resolver(config),
+        resolver=resolver,
         potential=method.potential,
         **times,
         warnings=(*checks.warnings(config, particles, around.propagator, times), *notes),
@@ -224,7 +222,7 @@ class _Method:
     molecular: bool
 
 
-def _method(config: Config, particles: Particles, folder: Path, span: float) -> _Method:
+def _method(config: Config, particles: Particles, folder: Path, span: float, resolver: Resolver) -> _Method:
     """Return the propagator, its controller, and the interaction that gives the potential energy where it does not."""
     known = registered()
     kind = config.integrator.kind
@@ -234,7 +232,7 @@ def _method(config: Config, particles: Particles, folder: Path, span: float) -> 
         raise InputError(f"integrator.kind = {kind!r}: no such integrator; {hint}known: {', '.join(sorted(known))}")
     entry = propagator_entry(kind)
     factory = entry.factory()
-    options = _options(config, entry, factory, particles.units)
+    options = options_of(config, entry, factory, particles.units)
     molecular = build_stride.is_molecular(config, entry.takes)
     if entry.takes == "model":
         build_stride.refuse_gravity(config, kind)
@@ -249,19 +247,25 @@ def _method(config: Config, particles: Particles, folder: Path, span: float) -> 
         if molecular:
             raise InputError(f"forces: {kind!r} brings its own forces; use [integrator] kind = 'stride' or 'leapfrog'")
         checks.newtonian_kind(config, entry)
-        method, potential = factory(**options, **_elsewhere(config, entry, factory, particles.units)), None
+        elsewhere = _elsewhere(config, entry, factory, particles.units, resolver)
+        method, potential = factory(**options, **elsewhere), None
     else:
-        potential = _potential(config, entry, particles, folder)
-        method = factory(potential, **options)
-    method, controller = _stepping(config, method, particles.units, span)
+        elsewhere = _elsewhere(config, entry, factory, particles.units, resolver)
+        potential = _potential(config, entry, particles, folder, elsewhere)
+        method = factory(potential, **options, **elsewhere)
+    method, controller = _stepping(
+        config, method, particles.units, span, "tolerance" in inspect.signature(factory).parameters
+    )
     return _Method(method, controller, potential, entry.takes, molecular)
 
 
-def _potential(config: Config, entry: PropagatorEntry, particles: Particles, folder: Path) -> Interaction:
+def _potential(
+    config: Config, entry: PropagatorEntry, particles: Particles, folder: Path, taken: Mapping[str, Any]
+) -> Interaction:
     """Return the interaction that the particles move by: [forces], or else [gravity]."""
     forces = build_stride.forces_of(config, folder, particles)
     if forces is None:
-        checks.interaction_kind(config, entry)
+        checks.interaction_kind(config, entry, taken)
         return _interaction(config, particles.units)
     build_stride.refuse_gravity(config, entry.kind)
     if config.error_control is not None:
@@ -277,41 +281,10 @@ def _fixed_step(config: Config, method: _Method) -> float:
     return 0.0 if step is None else float(step)
 
 
-def _options(config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem) -> dict[str, Any]:
-    """Return the keyword arguments of a propagator that [integrator] gives, checked against its signature."""
-    parameters = {
-        name: p
-        for name, p in inspect.signature(factory).parameters.items()
-        if name not in (*_ELSEWHERE, *_PROGRAMS) and p.kind is not p.VAR_KEYWORD
-    }
-    options = {}
-    for name, value in (config.integrator.model_extra or {}).items():
-        if name not in parameters:
-            near = difflib.get_close_matches(name, [*parameters, "step", "tolerance", "kind"], 1, 0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(parameters) or 'none'}"
-            raise InputError(f"unknown key 'integrator.{name}' for kind {entry.kind!r}; {hint}")
-        options[name] = _as_default(f"integrator.{name}", value, parameters[name].default)
-    if config.integrator.tolerance is not None and "tolerance" in parameters:
-        options["tolerance"] = config.integrator.tolerance
-    if "step" in parameters and config.integrator.step is not None:
-        options["step"] = units.read(config.integrator.step, TIME)
-    return options
-
-
-def _as_default(key: str, value: Any, default: Any) -> Any:
-    """Return the value when it is of the type of the parameter's default."""
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
-    kind = type(default)
-    if kind not in words:
-        return value
-    fits = type(value) is kind or (kind is float and type(value) is int)
-    if not fits:
-        raise InputError(f"{key} = {value!r}: must be {words[kind]}")
-    return kind(value)
-
-
-def _elsewhere(config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem) -> dict[str, Any]:
-    """Return the arguments of a propagator that brings its own forces, from the other tables."""
+def _elsewhere(
+    config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem, resolver: Resolver
+) -> dict[str, Any]:
+    """Return the arguments of a propagator that other tables than [integrator] give."""
     gravity, terms, mergers = config.gravity, config.post_newtonian, config.mergers
     given: dict[str, Any] = {
         "softening": units.read(gravity.softening, LENGTH),
@@ -320,6 +293,7 @@ def _elsewhere(config: Config, entry: PropagatorEntry, factory: Any, units: Unit
         "pairs": "black-hole" if terms is None else terms.pairs,
         "merger_distance": None if mergers is None else mergers.distance,
         "collisions": mergers is not None and mergers.collisions,
+        "resolver": resolver,
     }
     parameters = inspect.signature(factory).parameters
     return {name: value for name, value in given.items() if name in parameters}
@@ -341,19 +315,23 @@ def _load(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _stepping(config: Config, propagator: Propagator, units: UnitSystem, span: float) -> tuple[Propagator, Controller]:
-    """Return the propagator and who chooses its steps: itself, a fixed step, or a tolerance by step doubling."""
+def _stepping(
+    config: Config, propagator: Propagator, units: UnitSystem, span: float, own: bool
+) -> tuple[Propagator, Controller]:
+    """Return the propagator and who chooses its steps: itself, a fixed step, or a tolerance (not its own) by doubling."""
     settings, kind = config.integrator, config.integrator.kind
     if not propagator_entry(kind).fixed_step:
         if settings.step is not None:
             raise InputError(f"integrator.step: {kind!r} chooses its own steps; give tolerance instead")
         return propagator, Whole()
-    if (settings.step is None) == (settings.tolerance is None):
+    if own and settings.step is None:
+        raise InputError(f"integrator.step is missing; {kind!r} needs its longest step")
+    if not own and (settings.step is None) == (settings.tolerance is None):
         came = "neither" if settings.step is None else "both"
         raise InputError(
             f"[integrator] has {came} of step and tolerance; {kind!r} needs one: a fixed step, or an error"
         )
-    if settings.tolerance is not None:
+    if settings.tolerance is not None and not own:
         order = propagator.capabilities.order or 1
         return StepDoubling(propagator, tolerance=settings.tolerance), ErrorPerStep(order, _FIRST_STEP * span)
     step = units.read(settings.step or 0.0, TIME)

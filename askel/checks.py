@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,12 +90,12 @@ def newtonian_kind(config: Config, entry: PropagatorEntry) -> None:
         )
 
 
-def interaction_kind(config: Config, entry: PropagatorEntry) -> None:
-    """Refuse tables that a propagator for any interaction cannot serve."""
-    hint = f"{entry.kind!r} has none; use [integrator] kind = 'chain'"
-    if config.post_newtonian is not None and config.post_newtonian.terms:
+def interaction_kind(config: Config, entry: PropagatorEntry, taken: Mapping[str, Any]) -> None:
+    """Refuse tables that a propagator for any interaction cannot serve; ``taken`` are those arguments it has."""
+    hint = f"{entry.kind!r} has none; use [integrator] kind = 'chain', or 'regions' for many stars"
+    if config.post_newtonian is not None and config.post_newtonian.terms and "post_newtonian" not in taken:
         raise InputError(f"post_newtonian: velocity-dependent terms need a method made for them, {hint}")
-    if config.mergers is not None:
+    if config.mergers is not None and "merger_distance" not in taken:
         raise InputError(f"mergers: events must be located inside a step, {hint}")
 
 

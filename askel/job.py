@@ -21,6 +21,7 @@ from .build import Job, build
 from .config import load, override, parse
 from .integrators import Checkpoints, EnergySeries, Observer, Progress, RunReport, Simulation, Snapshots
 from .integrators.carry import state_from_tree
+from .integrators.step_rows import StepRows
 from .outputs import Lock, Outputs
 from .particles import InputError, Interrupted, NumericalFailure, Particles
 from .particles.io_h5md import TrajectoryWriter
@@ -242,7 +243,7 @@ def _run(
 
     thermometer = _thermometer(writer, job) if job.molecular else None
     with writer, _display(asked, job, thermometer) as shown:
-        watchers: list[Observer] = [Snapshots(writer, job.every)]
+        watchers: list[Observer] = [Snapshots(writer, job.every), StepRows(writer)]
         if job.potential is not None or not job.molecular:
             watchers.append(EnergySeries(writer, job.series_every))
         if thermometer is not None:

@@ -65,6 +65,21 @@ MISTAKES = {
     "text for a number": ("step = 0.01", 'step = 0.01\n[gravity]\nsoftening = "soft"', r"gravity\.softening"),
     "negative softening": ("step = 0.01", "step = 0.01\n[gravity]\nsoftening = -1.0", "softening = -1"),
     "unknown force": ("step = 0.01", 'step = 0.01\n[gravity]\nkind = "tree"', "gravity.kind = 'tree'.*direct"),
+    "regions without a radius": ('"leapfrog"', '"regions"', "integrator.radius is missing"),
+    "regions without a step": ('"leapfrog"\nstep = 0.01', '"regions"\nradius = 0.1', "integrator.step is missing"),
+    "a radius that is a time": (
+        '"leapfrog"', '"regions"\nradius = "1 yr"', r"integrator\.radius = '1 yr'.*expected a length",
+    ),
+    "a radius within the softening": (
+        '"leapfrog"', '"regions"\nradius = 0.1\nsoftening = 1', r"unknown key 'integrator\.softening'",
+    ),
+    "a radius below the softening": (
+        'kind = "leapfrog"\nstep = 0.01', 'kind = "regions"\nstep = 1\nradius = 0.1\n[gravity]\nsoftening = 1.0',
+        "softening lengths",
+    ),
+    "block steps without anything to judge by": (
+        'kind = "leapfrog"', 'kind = "block-leapfrog"\naccuracy = -1.0', "accuracy is -1",
+    ),
     "not TOML": ("[units]", "[units", "not valid TOML"),
 }  # fmt: skip
 
