@@ -22,6 +22,11 @@ register(
         ("chain_read_out", "cpu"): f"{_K}.chain_coordinates:read_out",
         ("chain_energies", "cpu"): f"{_K}.chain_coordinates:energies",
         ("post_newtonian", "cpu"): f"{_K}.post_newtonian_cpu:accelerations",
+        ("ensemble_three", "cpu"): f"{_K}.ensemble_cpu:advance",
+        ("ensemble_chain", "cpu"): f"{_K}.ensemble_chain_cpu:advance",
+        ("ensemble_post_newtonian", "cpu"): f"{_K}.ensemble_chain_cpu:advance_post_newtonian",
+        ("ensemble_row", "reference"): f"{_K}.ensemble_row_reference:row",
+        ("ensemble_row", "cpu"): f"{_K}.ensemble_row_cpu:row",
     }
 )
 
@@ -57,14 +62,26 @@ register_propagator(
 #: public name -> module, imported when first asked for
 _PUBLIC = {
     "DirectGravity": "direct",
+    "Ensemble": "ensemble",
     "Evolved": "evolve",
     "ExternalField": "regularised_chain",
     "Mergers": "mergers",
     "RegularisedChain": "regularised_chain",
     "accelerations": "gravity",
     "evolve": "evolve",
+    "evolve_batch": "ensemble",
 }
 
-__all__ = ["DirectGravity", "Evolved", "ExternalField", "Mergers", "RegularisedChain", "accelerations", "evolve"]
+__all__ = [
+    "DirectGravity",
+    "Ensemble",
+    "Evolved",
+    "ExternalField",
+    "Mergers",
+    "RegularisedChain",
+    "accelerations",
+    "evolve",
+    "evolve_batch",
+]
 
 __getattr__, __dir__ = lazily(__name__, _PUBLIC)

@@ -132,6 +132,13 @@ def watch_compilation(tell: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+def thread_count() -> int:
+    """Return how many threads kernels use now."""
+    import numba
+
+    return int(numba.get_num_threads())
+
+
 @contextmanager
 def kernel_threads(threads: int) -> Iterator[None]:
     """Let kernels use so many threads inside the context (at most as many as numba was started with)."""

@@ -49,6 +49,15 @@ def chain_row(rng, weight):
     return (0.3, 4, 1.0, 8.0, terms, *bodies), out
 
 
+def ensemble_row(rng, weight):
+    k = 19  # no multiple of the lanes
+    mass, position, velocity = 0.5 + rng.random((k, 3)), rng.normal(size=(k, 3, 3)), 0.3 * rng.normal(size=(k, 3, 3))
+    for state in (position, velocity):
+        state -= (mass[..., None] * state).sum(axis=1, keepdims=True) / mass.sum(axis=1)[:, None, None]
+    out = (np.full((k, 3, 3), np.nan), np.full((k, 3, 3), np.nan), np.full(k, np.nan))
+    return (0.1 + 0.2 * rng.random(k), 4 if weight else 2, 1.3, mass, position, velocity), out
+
+
 def _messages(rng, weight):
     """Return the tables of paths, and x, y, w, g, sender, receiver of a graph in which one atom sends and gets nothing."""
     kinds = ((0, 1), (0, -1), (1, -1), (1, 1), (2, 1), (2, -1)) if weight else ((0, 1), (1, -1), (2, 1), (3, -1))
@@ -108,8 +117,8 @@ def hilbert_index(rng, weight):
 SAMPLES = {
     f.__name__: f
     for f in (
-        acceleration, acceleration_jerk, chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, hilbert_index,
-        post_newtonian,
+        acceleration, acceleration_jerk, chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
+        hilbert_index, post_newtonian,
     )
 }  # fmt: skip
 
