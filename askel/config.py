@@ -156,7 +156,7 @@ def _sentence(error: ErrorDetails, tables: Mapping[str, Any], whole: type[BaseMo
 
 def _why(path: Sequence[str | int]) -> str:
     reasons: dict[tuple[str, ...], str] = {
-        ("particles",): "; give [particles] file = ..., or [[particles.body]] tables",
+        ("particles",): "; give [particles] file = ..., or [[particles.body]] or [[particles.galaxy]] tables",
         ("run",): "; give [run] t_end = ...",
     }
     return reasons.get(tuple(str(p) for p in path), "")

@@ -1,4 +1,4 @@
-"""The initial state of a job: its unit system, and its particles from a file or from [[particles.body]] tables."""
+"""The initial state of a job: its unit system, and its particles from a file, or from tables of bodies and galaxies."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .particles import (
     UnitSystem,
     custom_units,
     geometric_units,
+    join,
     nbody_units,
 )
 from .particles.units import ANGULAR_MOMENTUM, LENGTH, MASS, VELOCITY, Dimension
@@ -69,15 +70,24 @@ def particles_of(config: Config, folder: Path) -> Particles:
 
     """
     source, units = config.particles, units_of(config.units)
-    if (source.file is None) == (not source.body):
+    if (source.file is None) == (not source.body and not source.galaxy):
         came = "neither" if source.file is None else "both"
-        raise InputError(f"[particles] has {came} of file and [[particles.body]]; give one of them")
+        what = "[[particles.galaxy]]" if source.galaxy and not source.body else "[[particles.body]]"
+        raise InputError(f"[particles] has {came} of file and {what}; give one of them")
+    if source.orbit is not None and len(source.galaxy) != 2:
+        raise InputError(f"particles.orbit is for two galaxies; there are {len(source.galaxy)} [[particles.galaxy]]")
     if source.file is not None:
         particles = _from_file(folder / source.file, source.frame, units)
     elif units is None:
         raise InputError(
             '[units] is missing; give [units] system = "nbody", "au-msun-yr", ..., or length, mass and time'
         )
+    elif source.galaxy:
+        from .galaxies import sampled
+
+        particles = sampled(source, units, config.run.seed)
+        if source.body:
+            particles = _with_bodies(particles, source.body, units)
     else:
         particles = _from_bodies(source.body, units)
     return _completed(config, particles)
@@ -87,6 +97,17 @@ def _from_file(path: Path, frame: int, units: UnitSystem | None) -> Particles:
     from .particles.files import read
 
     return read(path, frame=frame, units=units)
+
+
+def _with_bodies(galaxies: Particles, bodies: Sequence[Body], units: UnitSystem) -> Particles:
+    """Return galaxies with bodies behind them."""
+    if any(body.identity is not None for body in bodies):
+        raise InputError("particles.body: beside [[particles.galaxy]] bodies are numbered behind them; remove identity")
+    added = _from_bodies(bodies, units)
+    added.identity += galaxies.n
+    if added.kind is None:
+        added.kind = np.full(added.n, -1, np.int8)
+    return join([galaxies, added])
 
 
 def _from_bodies(bodies: Sequence[Body], units: UnitSystem) -> Particles:

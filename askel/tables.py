@@ -120,14 +120,78 @@ class Body(Table):
     )
 
 
+class GalaxyComponent(Table):
+    """[[particles.galaxy.component]]: particles of one spherical model, in equilibrium with the whole galaxy."""
+
+    model: Name = Field(description="plummer, hernquist, nfw or king")
+    n: Count = Field(description="number of particles")
+    mass: Mass = Field(description="of the whole model")
+    scale_radius: Length = Field(description="the model's length: b of Plummer, a of Hernquist, r_s of NFW, King's r_0")
+    truncation_radius: Length | None = Field(default=None, description="nfw: where the density begins to end, smoothly")
+    central_potential: Number | None = Field(default=None, description="king: W_0, 0.1 to 15")
+    cut_radius: Length | None = Field(
+        default=None,
+        description="no particle is farther out; at 99 % of the mass when not given (nfw, king: at all of it)",
+    )
+    anisotropy_radius: Length | None = Field(
+        default=None, description="of Osipkov and Merritt: orbits are radial beyond it; isotropic when not given"
+    )
+    softening: Length | None = Field(default=None, description="of these particles; [gravity] softening overrides it")
+    kind: Kind = Field(default="star", description="what the particles are")
+    mass_function: Literal["equal", "kroupa"] = Field(
+        default="equal", description="masses of the particles: equal, or as Kroupa's (2001) stars, scaled to mass"
+    )
+
+
+class CentralBlackHole(Table):
+    """[particles.galaxy.black_hole]: in the centre and in equilibrium; with semi_major_axis, two of them on an orbit."""
+
+    mass: Mass = Field(description="of one, or of both together")
+    dimensionless_spin: Vector | None = Field(default=None, description="c S / (G m^2) of a single one")
+    semi_major_axis: Length | None = Field(default=None, description="makes a binary of it")
+    eccentricity: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        default=None, description="of a binary; 0 if not given"
+    )
+    mass_ratio: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="m2/m1 of a binary; 1 if not given"
+    )
+    inclination: Number | None = Field(default=None, description="of a binary, radian")
+
+
+class Galaxy(Table):
+    """[[particles.galaxy]]: spherical components about one centre."""
+
+    component: Annotated[tuple[GalaxyComponent, ...], Strict(False)] = Field(
+        default=(), description="what it is made of"
+    )
+    black_hole: CentralBlackHole | None = None
+    sampling: Literal["random", "quiet"] = Field(
+        default="random", description="quiet: radii evenly over the mass, particles in mirrored pairs"
+    )
+    position: Position | None = Field(default=None, description="of its centre of mass; the origin when not given")
+    velocity: VelocityVector | None = Field(default=None, description="of its centre of mass; at rest when not given")
+
+
+class Orbit(Table):
+    """[particles.orbit]: two galaxies coming together on a Kepler orbit of their total masses, in the plane z = 0."""
+
+    pericentre: Length
+    eccentricity: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(default=1.0, description="1: a parabola")
+    separation: Length = Field(description="at the start")
+
+
 class ParticleSource(Table):
-    """[particles]: where the particles come from: a file, or [[particles.body]] tables."""
+    """[particles]: where the particles come from: a file, [[particles.galaxy]] or [[particles.body]] tables."""
 
     file: Name | None = Field(
         default=None, description="any file `askel info` knows, relative to the folder of the job file"
     )
     frame: int = Field(default=-1, description="which frame of a trajectory; -1 is the last")
     body: Annotated[tuple[Body, ...], Strict(False)] = Field(default=(), description="particles given one by one")
+    galaxy: Annotated[tuple[Galaxy, ...], Strict(False)] = Field(
+        default=(), description="galaxies to sample with run.seed; bodies may be added"
+    )
+    orbit: Orbit | None = None
     kind: Kind | None = Field(
         default=None,
         description="kind of bodies that have none; black-hole with [post_newtonian] or [mergers], else atom or star",
