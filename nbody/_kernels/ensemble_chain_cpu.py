@@ -15,7 +15,6 @@ from .chain_cpu import STEP_TOO_SMALL as CHAIN_STEP_TOO_SMALL
 from .chain_cpu import STEPS as CHAIN_STEPS
 from .chain_cpu import advance as advance_chain
 from .chain_row import HEAD
-from .ensemble_cpu import breathe, passed
 from .ensemble_rules import (
     CAPTURES,
     CLEAR,
@@ -42,6 +41,7 @@ from .ensemble_rules import (
     hierarchy,
     parted,
 )
+from .ensemble_state import breathe, passed
 
 CHECK_EVERY = 4
 ROWS = 9

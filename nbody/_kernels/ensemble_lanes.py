@@ -100,25 +100,29 @@ def _row_pointer(context, builder, array_type, array, row):
     return builder.bitcast(builder.gep(struct.data, [first]), _DOUBLE.as_pointer())
 
 
-@intrinsic
-def lanes_load(typingctx, array, row):
-    """Return row ``row`` of a C-contiguous (rows, LANES) float64 array."""
+def _load():
+    @intrinsic
+    def lanes_load(typingctx, array, row):
+        def emit(context, builder, sig, args):
+            value = builder.load(_row_pointer(context, builder, sig.args[0], *args))
+            value.align = 8
+            return value
 
-    def emit(context, builder, sig, args):
-        value = builder.load(_row_pointer(context, builder, sig.args[0], *args))
-        value.align = 8
-        return value
+        return lanes(array, types.intp), emit
 
-    return lanes(array, types.intp), emit
+    return lanes_load
 
 
-@intrinsic
-def lanes_store(typingctx, array, row, value):
-    """Overwrite row ``row`` of a C-contiguous (rows, LANES) float64 array."""
+def _store():
+    @intrinsic
+    def lanes_store(typingctx, array, row, value):
+        def emit(context, builder, sig, args):
+            builder.store(args[2], _row_pointer(context, builder, sig.args[0], args[0], args[1])).align = 8
+            return context.get_dummy_value()
 
-    def emit(context, builder, sig, args):
-        pointer = _row_pointer(context, builder, sig.args[0], args[0], args[1])
-        builder.store(args[2], pointer).align = 8
-        return context.get_dummy_value()
+        return types.void(array, types.intp, lanes), emit
 
-    return types.void(array, types.intp, lanes), emit
+    return lanes_store
+
+
+lanes_load, lanes_store = _load(), _store()

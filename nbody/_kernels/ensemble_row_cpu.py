@@ -3,8 +3,9 @@
 import numpy as np
 from numba import njit
 
-from .ensemble_cpu import put_in, read_out, row_of_lanes
+from .ensemble_cpu import row_of_lanes
 from .ensemble_lanes import LANES, lanes_load, lanes_store
+from .ensemble_state import put_in, read_out
 
 
 @njit(cache=True, error_model="numpy")
