@@ -2,6 +2,9 @@
 
 Written in kpc, 1e10 Msun, km/s, because yt assumes these. Stars are PartType4, black holes PartType5, dark matter
 PartType1, gas PartType0; anything else goes with the stars, and its kind into the data set ``AskelKind``.
+
+Read are snapshots in one file or in several (give any of them), masses from MassTable too. Velocities are taken as they
+stand: the factor sqrt(a) belongs to cosmological snapshots, which are refused.
 """
 
 from __future__ import annotations
@@ -159,22 +162,68 @@ def states(path: Path, frame: int | None, units: UnitSystem | None) -> Iterator[
 
     Raises
     ------
-    InputError : not a snapshot, one of several files, cosmological, damaged
+    InputError : not a snapshot, one of several files of which some are missing, cosmological, damaged
 
     """
     check_frame(path, frame, 1)
-    with open_hdf5(path) as h5, reading(path):
-        header = subgroup(h5, "Header")
-        if header is None:
-            raise InputError(f"{path} is HDF5 but neither H5MD nor GADGET (it has no Header)")
-        _refuse_cosmology(path, header)
-        numbers, wanted = _units(h5, header)
-        time = number_attribute(header, "Time") or 0.0
-        parts = [_part(h5, header, k, numbers, time) for k in range(_TYPES) if f"PartType{k}" in h5]
-    found = [p for p in parts if p is not None]
+    found: list[Particles] = []
+    counted, promised, wanted = np.zeros(_TYPES, np.int64), None, GADGET_UNITS
+    for file in _files(path):
+        with open_hdf5(file) as h5, reading(file):
+            header = subgroup(h5, "Header")
+            if header is None:
+                raise InputError(f"{file} is HDF5 but neither H5MD nor GADGET (it has no Header)")
+            _refuse_cosmology(file, header)
+            numbers, wanted = _units(h5, header)
+            time = number_attribute(header, "Time") or 0.0
+            promised = _total(header)
+            for k in range(_TYPES):
+                part = _part(h5, header, k, numbers, time) if f"PartType{k}" in h5 else None
+                if part is not None:
+                    found.append(part)
+                    counted[k] += part.n
     if not found:
         raise InputError(f"{path} holds no particles")
+    if promised is not None and (promised != counted).any():
+        raise InputError(
+            f"{path} promises {promised.tolist()} particles of the six types, "
+            f"its files hold {counted.tolist()}; a part is missing"
+        )
     yield _in_order(join(found)).in_units(wanted)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return all files of the snapshot that a file belongs to: snapshot.0.hdf5, snapshot.1.hdf5, ...
+
+    Raises
+    ------
+    InputError : a file that says it is one of several and has no number in its name, or others that are not there
+
+    """
+    with open_hdf5(path) as h5, reading(path):
+        header = subgroup(h5, "Header")
+        several = int(number_attribute(header, "NumFilesPerSnapshot") or 1) if header is not None else 1
+    if several <= 1:
+        return [path]
+    stem, dot, number = path.stem.rpartition(".")
+    if not dot or not number.isdigit():
+        raise InputError(
+            f"{path} is one of {several} files of a snapshot; give one by its number, such as snapshot.0.hdf5"
+        )
+    files = [path.with_name(f"{stem}.{k}{path.suffix}") for k in range(several)]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise InputError(f"{path} is one of {several} files of a snapshot, and {missing[0].name} is not beside it")
+    return files
+
+
+def _total(header: h5py.Group) -> NDArray[np.int64] | None:
+    """Return the numbers of particles in all files of a snapshot (6,), or None where the header does not say."""
+    low, high = np.asarray(attribute(header, "NumPart_Total")), np.asarray(attribute(header, "NumPart_Total_HighWord"))
+    if low.shape != (_TYPES,) or low.dtype.kind not in "iu" or not low.any():
+        return None
+    more = high.astype(np.int64) << 32 if high.shape == (_TYPES,) and high.dtype.kind in "iu" else 0
+    return low.astype(np.int64) + more
 
 
 def _in_order(state: Particles) -> Particles:
@@ -182,8 +231,6 @@ def _in_order(state: Particles) -> Particles:
 
 
 def _refuse_cosmology(path: Path, header: h5py.Group) -> None:
-    if (number_attribute(header, "NumFilesPerSnapshot") or 1) > 1:
-        raise InputError(f"{path} is one of several files of a snapshot; merge them first")
     h, z = number_attribute(header, "HubbleParam") or 1.0, number_attribute(header, "Redshift") or 0.0
     if h != 1.0 or z != 0.0:
         raise InputError(f"{path} is cosmological (h = {h:g}, z = {z:g}); convert it to physical units first")
@@ -209,6 +256,8 @@ def _part(h5: h5py.File, header: h5py.Group, k: int, units: UnitSystem, time: fl
     if group is None or positions is None:
         return None
     n = check_rows(positions)
+    if n == 0:
+        return None
     values: dict[str, Any] = {}
     for name, field_name in _DATASETS:
         data, field = dataset(group, name), FIELDS[field_name]
@@ -234,6 +283,7 @@ def describe(path: Path) -> dict[str, Any]:
     kinds = {name: int((state.kind == code).sum()) for name, code in KINDS.items() if state.kind is not None}
     return {
         "frames": 1,
+        "files": len(_files(path)),
         "particles": state.n,
         "kinds": {name: count for name, count in kinds.items() if count},
         "time": {"first": state.time, "last": state.time},

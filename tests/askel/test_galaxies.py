@@ -151,3 +151,28 @@ def test_the_example_runs_and_repeats(folder):
     from askel import read
 
     assert (read("plummer.h5md").position == read("again.h5md").position).all() and "sampling" in first
+
+
+@pytest.mark.parametrize("softening", [None, "10 pc"])
+def test_a_snapshot_as_initial_conditions(folder, softening):
+    """A galaxy written as GADGET would have it, and run from there: kinds, masses and softenings arrive."""
+    from askel import read, write
+
+    bulge = one(hole={"mass": "1e8 Msun"}, mass="1e10 Msun", n=30, softening=softening)
+    bulge["component"].append(
+        COMPONENT | {"kind": "dark-matter", "mass": "1e11 Msun", "scale_radius": "5 kpc", "n": 20}
+    )
+    made = state_of(bulge, units={"system": "galactic"})
+    write(folder.path / "snapshot.hdf5", made)
+    folder.write(
+        '[units]\nsystem = "galactic"\n[particles]\nfile = "snapshot.hdf5"\n[gravity]\nsoftening = "50 pc"\n'
+        '[integrator]\nkind = "leapfrog"\nstep = "0.1 Myr"\n[run]\nt_end = "1 Myr"\n'
+    )
+    answer = folder.askel("run", "job.toml", "--quiet")
+    assert answer.code == 0, answer.err
+    first = read("run.h5md", frame=0)
+    np.testing.assert_allclose(first.position, made.position, rtol=1e-14)
+    np.testing.assert_allclose(first.velocity, made.velocity, rtol=1e-14)
+    np.testing.assert_allclose(first.mass, made.mass, rtol=1e-14)
+    assert (first.kind == made.kind).all() and np.bincount(first.kind).tolist() == [30, 1, 0, 20]
+    assert (first.softening is None) == (softening is None)

@@ -79,13 +79,54 @@ def test_files_of_other_programs(tmp_path):
     [
         ({"HubbleParam": 0.7}, "is cosmological"),
         ({"Redshift": 2.0}, "is cosmological"),
-        ({"NumFilesPerSnapshot": 4}, "one of several files"),
+        ({"NumFilesPerSnapshot": 4}, "one of 4 files of a snapshot; give one by its number"),
+        ({"NumPart_Total": [0, 5, 0, 0, 1, 0]}, "a part is missing"),
         ({"MassTable": [0.0] * 6}, "has no Masses"),
     ],
 )
 def test_what_cannot_be_read(tmp_path, header, message):
     with pytest.raises(InputError, match=message):
         read(foreign(tmp_path / "x.hdf5", **header))
+
+
+def several(folder, count=3):
+    """Write a snapshot in several files: haloes by MassTable, stars with masses in the last one alone, an empty type."""
+    for f in range(count):
+        stars = 2 if f == count - 1 else 0
+        with h5py.File(folder / f"snap_007.{f}.hdf5", "w") as h5:
+            h5.create_group("Header").attrs.update({
+                "NumPart_ThisFile": [0, 2, 0, 0, stars, 0], "NumPart_Total": np.array([0, 2 * count, 0, 0, 2, 0], "u4"),
+                "NumPart_Total_HighWord": np.zeros(6, "u4"), "MassTable": [0, 7.0, 0, 0, 0, 0], "Time": 0.5,
+                "NumFilesPerSnapshot": count, "Redshift": 0.0, "HubbleParam": 1.0,
+            })  # fmt: skip
+            for k, n in ((0, 0), (1, 2), (4, stars)):
+                group = h5.create_group(f"PartType{k}")
+                if k == 4 and not stars:
+                    continue
+                group["Coordinates"] = (10.0 * f + k + np.arange(3.0 * n)).reshape(n, 3)
+                group["Velocities"] = np.full((n, 3), 100.0)
+                group["ParticleIDs"] = 100 * k + 2 * f + np.arange(n, dtype="u4")
+                if k == 4:
+                    group["Masses"] = [3.0, 4.0]
+    return folder / "snap_007.0.hdf5"
+
+
+@pytest.mark.parametrize("named", [0, 2])
+def test_a_snapshot_in_several_files(tmp_path, named):
+    several(tmp_path)
+    path = tmp_path / f"snap_007.{named}.hdf5"
+    state = read(path)
+    assert state.identity.tolist() == [100, 101, 102, 103, 104, 105, 404, 405]
+    assert state.mass.tolist() == [7.0] * 6 + [3.0, 4.0] and (state.velocity == 100.0).all()  # no sqrt(a), a = Time
+    assert state.kind.tolist() == [KINDS["dark-matter"]] * 6 + [KINDS["star"]] * 2 and state.softening is None
+    assert info(path)["files"] == 3 and info(path)["particles"] == 8
+
+
+def test_a_snapshot_of_which_a_file_is_missing(tmp_path):
+    path = several(tmp_path)
+    (tmp_path / "snap_007.1.hdf5").unlink()
+    with pytest.raises(InputError, match=r"one of 3 files of a snapshot, and snap_007\.1\.hdf5 is not beside it"):
+        read(path)
 
 
 def test_scale_free_units_are_refused(tmp_path):
