@@ -87,7 +87,9 @@ def _speed_angles(
         taken = u[:, 1] * bound[left] < _weight(distribution, depth[left], angle)
         found[left[taken]] = angle[taken]
         left = left[~taken]
-    raise NumericalFailure(f"no velocity found for {left.size} particles", time=0.0, identities=identity[left[:10]].tolist())
+    raise NumericalFailure(
+        f"no velocity found for {left.size} particles", time=0.0, identities=identity[left[:10]].tolist()
+    )
 
 
 def _bound(distribution: DistributionFunction, radius: Array) -> Array:

@@ -119,11 +119,21 @@ class DistributionFunction:
         spline = CubicSpline if (self.values > zero).all() else PchipInterpolator  # no ringing where f touches zero
         return spline(np.log(self.energy[::-1]), np.log(values[::-1]))
 
+    @cached_property
+    def _tail(self) -> tuple[float, float]:
+        """Return the potential at the edge of the model and the exponent of f ~ (Q - edge)^p at the end of the table."""
+        edge = 0.0 if math.isinf(self.profile.extent) else float(self.potential.depth(self.profile.extent))
+        f, above = self.values[-2:], self.energy[-2:] - edge
+        rising = (f > 0.0).all() and (above > 0.0).all() and f[0] > f[1]
+        return edge, math.log(f[0] / f[1]) / math.log(above[0] / above[1]) if rising else 1.0
+
     def __call__(self, energy: ArrayLike) -> Array:
-        """Return f(Q); zero below the energies of the table, and its last value above them."""
+        """Return f(Q); below the table's energies a power law that ends at the edge, above them the last value."""
         Q = np.asarray(energy, np.float64)
         low, high = self.energy[-1], self.energy[0]
-        return np.where(low <= Q, np.exp(self._logarithm(np.log(np.clip(Q, low, high)))), 0.0)
+        edge, exponent = self._tail
+        table = np.exp(self._logarithm(np.log(np.clip(Q, low, high))))
+        return table * np.clip((Q - edge) / (low - edge), 0.0, 1.0) ** exponent
 
 
 def invert(profile: Profile, potential: Potential, anisotropy_radius: float = math.inf) -> DistributionFunction:
@@ -205,7 +215,7 @@ def _running_integral(values: Array, width: float) -> tuple[Array, Array]:
 
 def _refuse_negative(table: DistributionFunction) -> None:
     name = type(table.profile).__name__
-    if (table.isotropic < -table.noise[0]).any() and (table.values < -table.noise[0]).any():
+    if (table.isotropic < -table.noise[0]).any():
         why = "around a black hole the density must rise faster than r^-1/2" if table.potential.central_mass else (
             "its density is too flat for the potential it lies in"
         )  # fmt: skip

@@ -19,6 +19,7 @@ from askel.nbody.initial_conditions import (
     merge_orbit,
     sample,
 )
+from askel.nbody.initial_conditions.draw import velocities_of
 from askel.nbody.orbits import elements_from_state
 from askel.particles import KINDS, UNIT_SYSTEMS, InputError, nbody_units
 
@@ -123,6 +124,24 @@ def test_same_seed_same_system():
     # identities decide, not how many there are: a smaller sample is the beginning of a larger one, up to its centre
     few, many = (Galaxy([Component(Hernquist(1.0, 1.0), n)]).sample(seed=7) for n in (10, 20))
     np.testing.assert_allclose(few.position - few.position[0], (many.position - many.position[0])[:10], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "component",
+    [
+        Component(King(1.0, 1.0, 6.0), 10),
+        Component(NFW(1.0, 1.0, 10.0), 10),
+        Component(Plummer(1.0, 1.0), 10, cut_radius=1e6),
+    ],
+    ids=["king", "nfw", "plummer"],
+)
+def test_the_outermost_particles_find_a_velocity(component):
+    """Beyond the last radius of the table, where one particle in a million is."""
+    f = Galaxy([component]).distributions[0]
+    radius = component.profile.radius_enclosing(1 - np.array([1e-8, 1e-7, 3e-7]))
+    depth, edge = f.potential.depth(radius), f.potential.depth(min(component.profile.extent, 1e12))
+    speed = velocities_of(f, radius, radius[:, None] * np.array([1.0, 0.0, 0.0]), 3, np.arange(3))
+    assert (radius > f.radius[-1]).all() and (np.sum(speed**2, axis=1) < 2 * (depth - edge)).all() and speed.any()
 
 
 def test_two_galaxies_of_one_seed_differ_by_their_identities():
