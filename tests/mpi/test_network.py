@@ -4,10 +4,10 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "count", [2, 3, pytest.param(1, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)]
+    ("count", "cases"), [(2, 2), (3, 2), *(pytest.param(n, 4, marks=pytest.mark.slow) for n in (1, 4, 8))]
 )
-def test_equals_one_rank(ranks, count):
-    done = ranks.program(count, "network")
+def test_equals_one_rank(ranks, count, cases):
+    done = ranks.program(count, "network", *(["all"] if cases == 4 else []), timeout=300.0)
     assert done.returncode == 0, done.stderr
-    said = [line.split()[1] for line in done.stdout.splitlines()]
-    assert said == ["quartz-30fs"] * 2 + ["paracetamol-7fs"] * 2 + ["refusal"]
+    said = done.stdout.splitlines()
+    assert len(said) == cases + 1 and all(line.startswith("ok ") for line in said)
