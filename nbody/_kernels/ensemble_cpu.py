@@ -9,7 +9,7 @@ which are accumulated row by row: no table is kept. Encounters do not depend on 
 any of them repeats alone; ``track`` then receives every micro-step.
 
 Legend
-    state   (12, LANES) edges a, b and their velocities;  weight (4, LANES) G m_0, G m_1, G m_2 in chain order, G B
+    state   (12, LANES) edges a, b and their velocities;  weight (5, LANES) G m_0, G m_1, G m_2 in chain order, G b, G g
     who     (3, LANES) body at each place of the chain
 """
 
@@ -75,6 +75,7 @@ def micro_step(state, weight, H, rows, value, error, y, err):
     m1 = lanes_load(weight, 1)
     m2 = lanes_load(weight, 2)
     binding = lanes_load(weight, 3)
+    shift = lanes_load(weight, 4)
     y[:] = 0.0
     err[:] = 0.0
     for k in range(1, rows + 1):
@@ -82,7 +83,7 @@ def micro_step(state, weight, H, rows, value, error, y, err):
         c = value[rows, k]
         d = error[rows, k]
         new = row_of_lanes(
-            h * (1.0 / m), m, m0, m1, m2, binding,
+            h * (1.0 / m), m, m0, m1, m2, binding, shift,
             lanes_load(state, 0), lanes_load(state, 1), lanes_load(state, 2), lanes_load(state, 3),
             lanes_load(state, 4), lanes_load(state, 5), lanes_load(state, 6), lanes_load(state, 7),
             lanes_load(state, 8), lanes_load(state, 9), lanes_load(state, 10), lanes_load(state, 11),
@@ -119,7 +120,7 @@ def _block(
     value, error = coefficients(rows)
     exponent = 1.0 / (2 * rows - 1)
     state = np.empty((12, LANES))
-    weight = np.ones((4, LANES))
+    weight = np.ones((5, LANES))
     who = np.zeros((3, LANES), np.int64)
     H = np.zeros((1, LANES))
     y = np.empty((13, LANES))

@@ -1,25 +1,26 @@
 """The logarithmic-Hamiltonian leapfrog of three bodies in a chain, as one function of numbers.
 
-    drift  dt = h / (T + B),  X += dt V,  t += dt          T = sum_{i<j} m_i m_j v_ij^2 / (2 M)
-    kick   dt = h / U,        V += dt A                    U = G sum_{i<j} m_i m_j / r_ij
+    drift  dt = h / (T + b),  X += dt V,  t += dt          T = sum_{i<j} m_i m_j v_ij^2 / (2 M)
+    kick   dt = h / (U + g),  V += dt A                    U = G sum_{i<j} m_i m_j / r_ij
 
 Chain coordinates: bodies 0, 1, 2 with edges a = x_1 - x_0 and b = x_2 - x_1, which are the two shortest separations, so that the
 third, c = a + b, is never a small difference (Mikkola & Aarseth 1993, doi:10.1007/BF00695714; Mikkola & Tanikawa 1999,
-doi:10.1046/j.1365-8711.1999.02982.x). B = U - T at the start is constant. Two bodies move on their exact orbit.
+doi:10.1046/j.1365-8711.1999.02982.x). B = U - T at the start is constant, the energy is -B. Where B > 0, b = B and g = 0, and two
+bodies move on their exact orbit. Else b = 0 and g = -B, because T + B becomes a small difference when all bodies fly apart.
 
 It is plain Python without a decorator: ensemble_cpu compiles it for vectors of encounters, and a CUDA kernel can compile the same
 source for threads. Nothing in it branches.
 
 Legend
     h                   fictitious time of a substep;  m: number of substeps (an integer, the same for all lanes)
-    m0, m1, m2          masses times G, in chain order;  binding: G B
+    m0, m1, m2          masses times G, in chain order;  binding, shift: G b, G g
     a*, b*              edges;  p*, q*: their velocities
 """
 
 import math
 
 
-def substeps(h, m, m0, m1, m2, binding, ax, ay, az, bx, by, bz, px, py, pz, qx, qy, qz):
+def substeps(h, m, m0, m1, m2, binding, shift, ax, ay, az, bx, by, bz, px, py, pz, qx, qy, qz):
     """Return (t, edges, velocities), 13 numbers, after m substeps."""
     total = m0 + m1 + m2
     w01 = m0 * m1
@@ -64,7 +65,7 @@ def substeps(h, m, m0, m1, m2, binding, ax, ay, az, bx, by, bz, px, py, pz, qx, 
         ia = rb * rc * inverse
         ib = ra * rc * inverse
         ic = ra * rb * inverse
-        kick = h / (w01 * ia + w12 * ib + w02 * ic)
+        kick = h / (w01 * ia + w12 * ib + w02 * ic + shift)
         fa = kick * ia * ia * ia
         fb = kick * ib * ib * ib
         fc = kick * ic * ic * ic

@@ -13,7 +13,7 @@ def row(H, m, G, mass, position, velocity, out_position, out_velocity, out_time)
     """Overwrite the outputs by the state after m substeps of H / m; parameters as in ensemble_row_reference."""
     k = mass.shape[0]
     state = np.ones((12, LANES))
-    weight = np.ones((4, LANES))
+    weight = np.ones((5, LANES))
     who = np.zeros((3, LANES), np.int64)
     h = np.zeros((1, LANES))
     t = np.empty((1, LANES))
@@ -24,6 +24,7 @@ def row(H, m, G, mass, position, velocity, out_position, out_velocity, out_time)
             h[0, l] = H[first + l] / m * G  # in units in which the lanes' masses are G m
         new = row_of_lanes(
             lanes_load(h, 0), m, lanes_load(weight, 0), lanes_load(weight, 1), lanes_load(weight, 2), lanes_load(weight, 3),
+            lanes_load(weight, 4),
             lanes_load(state, 0), lanes_load(state, 1), lanes_load(state, 2), lanes_load(state, 3),
             lanes_load(state, 4), lanes_load(state, 5), lanes_load(state, 6), lanes_load(state, 7),
             lanes_load(state, 8), lanes_load(state, 9), lanes_load(state, 10), lanes_load(state, 11),

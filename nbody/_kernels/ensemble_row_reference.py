@@ -1,6 +1,9 @@
 """Readable twin of the row of three bodies: the logarithmic-Hamiltonian leapfrog in Cartesian coordinates, plain NumPy.
 
-drift  dt = h / (T + B),  x += dt v,  t += dt;      kick  dt = h / U,  v += dt A
+    drift  dt = h / (T + b),  x += dt v,  t += dt;      kick  dt = h / (U + g),  v += dt A
+
+With B = U - T at the start, b = B and g = 0 where B > 0, else b = 0 and g = -B.
+(Mikkola & Tanikawa 1999, doi:10.1046/j.1365-8711.1999.02982.x.)
 """
 
 import numpy as np
@@ -21,12 +24,12 @@ def row(H, m, G, mass, position, velocity, out_position, out_velocity, out_time)
     h, t = H.astype(np.longdouble) / m, np.zeros(len(mass), np.longdouble)
     binding = _potential(G, m_, x)[0] - _kinetic(m_, v)
     for s in range(m + 1):
-        dt = (0.5 * h if s in (0, m) else h) / (_kinetic(m_, v) + binding)
+        dt = (0.5 * h if s in (0, m) else h) / (_kinetic(m_, v) + np.maximum(binding, 0.0))
         t += dt
         x = x + dt[:, None, None] * v
         if s < m:
             u, acceleration = _potential(G, m_, x)
-            v = v + (h / u)[:, None, None] * acceleration
+            v = v + (h / (u + np.maximum(-binding, 0.0)))[:, None, None] * acceleration
     out_position[:], out_velocity[:], out_time[:] = x, v, t
     return 0
 

@@ -176,7 +176,13 @@ def parted(n, G, tide, node, label):
     """Return whether all tops recede on hyperbolas and feel each other's tides less than ``tide``.
 
     The tide on a top of mass m and apastron Q by another of mass M at r is 2 (M / m) (Q / r)^3, relative to its own force.
+    Three tops or more must have enough energy to part all: near each other they can be unbound pair by pair without.
     """
+    total = 0.0
+    energy = 0.0  # of the motion of the tops about their centre of mass, times the total mass
+    for i in range(n):
+        if label[i] != 0:
+            total += node[i, M]
     for i in range(n):
         if label[i] == 0:
             continue
@@ -197,7 +203,8 @@ def parted(n, G, tide, node, label):
                 return False
             if 2.0 * node[j, M] / node[i, M] * (node[i, APASTRON] / r) ** 3 > tide:
                 return False
-    return True
+            energy += node[i, M] * node[j, M] * (0.5 * v2 - G * total / r)
+    return energy > 0.0
 
 
 @njit(cache=True, error_model="numpy")

@@ -2,7 +2,7 @@
 
 Legend
     l       lane;  k: encounter
-    state   (12, LANES) edges a, b and their velocities;  weight (4, LANES) G m_0, G m_1, G m_2 in chain order, G B
+    state   (12, LANES) edges a, b and their velocities;  weight (5, LANES) G m_0, G m_1, G m_2 in chain order, G b, G g
     who     (3, LANES) body at each place of the chain
 """
 
@@ -106,12 +106,13 @@ def put_in(l, k, G, mass, position, velocity, state, weight, who, H):
     while chain_again(l, state, weight, who):
         pass
     kinetic, u = energies(l, state, weight)
-    weight[3, l] = u - kinetic
+    weight[3, l] = max(u - kinetic, 0.0)
+    weight[4, l] = max(kinetic - u, 0.0)
     shortest = np.inf
     for q in range(2):
         r2 = norm2(l, state, 3 * q)
         shortest = min(shortest, r2 * math.sqrt(r2) / (weight[q, l] + weight[q + 1, l]))
-    H[0, l] = 0.1 * u * math.sqrt(shortest)
+    H[0, l] = 0.1 * (u + weight[4, l]) * math.sqrt(shortest)
     return kinetic - u
 
 
