@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..particles import Exchange, InputError, NumericalFailure, Particles, Serial
+from ..particles import SERIAL, Exchange, InputError, NumericalFailure, Particles
+from ..particles.collective import agreed_failure, gather, spread
 from .carry import pack, state_from_tree, state_to_tree, unpack
 from .compensated import CompensatedSum
 from .controllers import Controller
@@ -18,7 +19,8 @@ from .energy import EnergyLedger
 from .events import RecordOnly, Resolution, Resolver, settle
 from .interaction import Evaluation, Interaction, require
 from .observers import Observer
-from .propagator import Event, Outcome, Propagator, Row, Step
+from .propagator import Change, Event, Outcome, Propagator, Row, Step
+from .refusals import check_target, failed, not_finite
 from .report import RunReport, combine_statistics
 
 #: advances in a row that may do no time at all before the run is declared stuck
@@ -86,7 +88,7 @@ class Simulation:
         self.statistics: dict[str, float] = {}
         self.rows: tuple[tuple[str, Row], ...] = ()
         self._settled_change = 0.0
-        self._exchange: Exchange = Serial() if exchange is None else exchange
+        self._exchange: Exchange = SERIAL if exchange is None else exchange
         self._resolver: Resolver = RecordOnly() if resolver is None else resolver
         self._potential = potential
         self._clock = CompensatedSum(particles.time)
@@ -151,7 +153,8 @@ class Simulation:
 
         """
         self._started, self.stopped, self.t_end = clock.monotonic(), False, float(t_end)
-        self._check_target()
+        distance = self._clock.distance(self.t_end)
+        check_target(self.t_end, self.time, distance, self.propagator.capabilities.strides)
         if self._clock.distance(self.t_end) == 0.0:
             return self._report(Outcome.COMPLETED)
         direction = 1 if self._clock.distance(self.t_end) > 0.0 else -1
@@ -173,6 +176,7 @@ class Simulation:
                 return Outcome.PARTIAL
             step = self._advance(direction)
             ended = self._resolve(step)
+            self._migrate()
             self._observe()
             if ended:
                 return Outcome.EVENT
@@ -190,12 +194,9 @@ class Simulation:
             self.carry = copy.deepcopy(before[1])
             dt, lands = self._propose(remaining, target)
             step = self.propagator.advance(self.particles, self.carry, dt)
-        if step.outcome.failed:
-            raise NumericalFailure(
-                step.outcome.value, time=self.time + step.elapsed, step=self.step, identities=step.identities
-            )
+        agreed_failure(self._exchange, failed(step, self.time, self.step))
         self._account(step, target if lands and step.outcome is Outcome.COMPLETED else None)
-        self._refuse_non_finite()
+        agreed_failure(self._exchange, not_finite(self.particles, self.time, self.step))
         return step
 
     def _target(self, direction: int) -> float:
@@ -245,14 +246,6 @@ class Simulation:
             return 0.0
         return step.energy - step.work - self._energy
 
-    def _refuse_non_finite(self) -> None:
-        finite = np.isfinite(self.particles.position) & np.isfinite(self.particles.velocity)
-        if self._any(not finite.all()):
-            bad = self.particles.identity[~finite.all(axis=1)]
-            raise NumericalFailure(
-                Outcome.NOT_FINITE.value, time=self.time, step=self.step, identities=[int(i) for i in bad]
-            )
-
     # ------------------------------------------------------------------ events and observers
 
     def _resolve(self, step: Step) -> bool:
@@ -289,9 +282,19 @@ class Simulation:
         self.particles.time = self.time
         self.carry = self.propagator.membership_changed(self.particles, self.carry, resolution.change)
 
+    def _migrate(self) -> None:
+        """Let particles move to their owners: a change of membership like any other."""
+        if self._exchange.size == 1:
+            return
+        self.propagator.synchronise(self.particles, self.carry)
+        mine, kept = self._exchange.migrate(self.particles)
+        if mine is not self.particles:
+            self._replace(Resolution(particles=mine, change=Change(kept)))
+
     def _observe(self) -> None:
-        for observer in self.observers:
-            if self._any(observer.due(self.time)):
+        due = self._exchange.reduce(np.array([int(o.due(self.time)) for o in self.observers]), "max")
+        for observer, wanted in zip(self.observers, due, strict=True):
+            if wanted:
                 self.propagator.synchronise(self.particles, self.carry)
                 observer.observe(self)
 
@@ -319,7 +322,10 @@ class Simulation:
     # ------------------------------------------------------------------ restart
 
     def state_dict(self) -> dict:
-        """Return all that a restart needs, as a tree (nested dict) of arrays, numbers, strings and None."""
+        """Return all that a restart needs, as a tree (nested dict) of arrays, numbers, strings and None.
+
+        Of several ranks: the tree of rank 0 has all particles, in the order of their identities, those of the others none.
+        """
         self.propagator.synchronise(self.particles, self.carry)
         return {
             "kind": "askel-simulation",
@@ -332,7 +338,8 @@ class Simulation:
             "energy": math.nan if self._energy is None else self._energy,
             "energy_known": self._energy is not None,
             "statistics": dict(self.statistics),
-            "particles": state_to_tree(self.particles),
+            "particles": state_to_tree(gather(self._exchange, self.particles)),
+            "exchange": self._exchange.state_dict(self.particles),
             "carry": pack(self.carry),
             "controller": self.controller.state_dict(),
             "observers": {f"{i} {type(o).__name__}": o.state_dict() for i, o in enumerate(self.observers)},
@@ -353,7 +360,8 @@ class Simulation:
                 f"the checkpoint was made with {tree['propagator']}, this run uses {type(self.propagator).__name__}; "
                 "resume with the integrator of the checkpoint, or start anew from its particles"
             )
-        self.particles.replace_with(state_from_tree(tree["particles"]))
+        mine = spread(self._exchange, state_from_tree(tree["particles"]), tree.get("exchange"))
+        self.particles.replace_with(mine)
         self.carry = unpack(tree["carry"], self.propagator.start(self.particles))
         self._clock.load_state_dict(tree["clock"])
         self._ledger.load_state_dict(tree["ledger"])
@@ -368,20 +376,6 @@ class Simulation:
                 observer.load_state_dict(known)
 
     # ------------------------------------------------------------------ small print
-
-    def _check_target(self) -> None:
-        if not math.isfinite(self.t_end):
-            raise InputError(f"the run was asked to go to time {self.t_end}; expected a finite number")
-        strides = self.propagator.capabilities.strides
-        if strides is None:
-            return
-        remaining = self._clock.distance(self.t_end)
-        off = min(abs(remaining - round(remaining / s) * s) for s in strides)
-        if off > 4.0 * math.ulp(max(abs(self.time), abs(self.t_end))):
-            raise InputError(
-                f"t_end = {self.t_end:g} is not a whole number of strides ({', '.join(f'{s:g}' for s in strides)}) "
-                f"from {self.time:g}; choose one that is"
-            )
 
     def _any(self, flag: bool) -> bool:
         """Return whether the flag is up on any rank."""
