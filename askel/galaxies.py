@@ -19,11 +19,14 @@ from .tables import CentralBlackHole, Galaxy, GalaxyComponent, ParticleSource
 MODELS: dict[str, tuple[type[ic.Profile], dict[str, str]]] = {
     "plummer": (ic.Plummer, {"scale_radius": "scale_radius"}),
     "hernquist": (ic.Hernquist, {"scale_radius": "scale_radius"}),
+    "dehnen": (ic.Dehnen, {"scale_radius": "scale_radius", "inner_slope": "inner_slope"}),
     "nfw": (ic.NFW, {"scale_radius": "scale_radius", "truncation_radius": "truncation_radius"}),
     "king": (ic.King, {"scale_radius": "core_radius", "central_potential": "central_potential"}),
 }
 #: Keys of a component that belong to some models only.
-_OF_SOME = ("truncation_radius", "central_potential")
+_OF_SOME = ("truncation_radius", "central_potential", "inner_slope")
+#: Those that are plain numbers.
+_NUMBERS = ("central_potential", "inner_slope")
 _OF_BINARIES = ("eccentricity", "mass_ratio", "inclination")
 #: Bytes that sampling needs for a particle, at most.
 _BYTES = 1200
@@ -111,7 +114,7 @@ def _profile(table: GalaxyComponent, units: UnitSystem, key: str) -> ic.Profile:
             what = "is missing; this model needs it" if name in parameters else "is for another model; remove it"
             raise InputError(f"{key}.{name} {what} (model = {table.model!r})")
     values: dict[str, Any] = {
-        parameter: units.read(getattr(table, name), LENGTH) if name != "central_potential" else table.central_potential
+        parameter: getattr(table, name) if name in _NUMBERS else units.read(getattr(table, name), LENGTH)
         for name, parameter in parameters.items()
     }
     with _named(key):

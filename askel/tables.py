@@ -123,12 +123,15 @@ class Body(Table):
 class GalaxyComponent(Table):
     """[[particles.galaxy.component]]: particles of one spherical model, in equilibrium with the whole galaxy."""
 
-    model: Name = Field(description="plummer, hernquist, nfw or king")
+    model: Name = Field(description="plummer, hernquist, dehnen, nfw or king")
     n: Count = Field(description="number of particles")
     mass: Mass = Field(description="of the whole model")
-    scale_radius: Length = Field(description="the model's length: b of Plummer, a of Hernquist, r_s of NFW, King's r_0")
+    scale_radius: Length = Field(
+        description="the model's length: b of Plummer, a of Hernquist and Dehnen, r_s of NFW, King's r_0"
+    )
     truncation_radius: Length | None = Field(default=None, description="nfw: where the density begins to end, smoothly")
     central_potential: Number | None = Field(default=None, description="king: W_0, 0.1 to 15")
+    inner_slope: Number | None = Field(default=None, description="dehnen: gamma of the cusp r^-gamma, 0 to 2.5")
     cut_radius: Length | None = Field(
         default=None,
         description="no particle is farther out; at 99 % of the mass when not given (nfw, king: at all of it)",

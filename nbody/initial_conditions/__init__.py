@@ -1,6 +1,7 @@
 """Initial conditions: spherical galaxies in equilibrium with black holes, their encounters, and masses of stars."""
 
 from .black_holes import BlackHole, BlackHoleBinary
+from .dehnen import Dehnen
 from .eddington import DistributionFunction, Potential, invert
 from .encounter import merge_orbit
 from .galaxy import Component, Galaxy, sample
@@ -17,6 +18,7 @@ __all__ = [
     "BlackHole",
     "BlackHoleBinary",
     "Component",
+    "Dehnen",
     "DistributionFunction",
     "Galaxy",
     "Hernquist",

@@ -29,7 +29,7 @@ class Component:
 
     Attributes
     ----------
-    profile : Plummer, Hernquist, NFW, King, Tabulated or another ``Profile``
+    profile : Plummer, Hernquist, Dehnen, NFW, King, Tabulated or another ``Profile``
     n : number of particles
     kind : what they are: "star", "dark-matter", ...
     anisotropy_radius : of Osipkov and Merritt; beyond it orbits are radial; infinite: isotropic

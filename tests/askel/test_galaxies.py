@@ -2,6 +2,7 @@
 
 import math
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from askel.galaxies import MODELS
 from askel.sources import particles_of
 
 COMPONENT = {"model": "hernquist", "n": 40, "mass": 1.0, "scale_radius": 1.0}
-EXTRA = {"nfw": {"truncation_radius": 10.0}, "king": {"central_potential": 6.0}}
+EXTRA = {"nfw": {"truncation_radius": 10.0}, "king": {"central_potential": 6.0}, "dehnen": {"inner_slope": 1.5}}
 
 
 def job(galaxies, units=None, seed=3, **particles):
@@ -37,7 +38,7 @@ def one(hole=None, **changes):
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model(model):
     state = state_of(one(model=model, **EXTRA.get(model, {})))
-    assert state.n == 40 and state.mass.sum() == pytest.approx(1.0 if model in EXTRA else 0.99)
+    assert state.n == 40 and state.mass.sum() == pytest.approx(1.0 if model in ("nfw", "king") else 0.99)
     assert set(state.kind) == {KINDS["star"]} and state.softening is None
     state.check()
 
@@ -107,6 +108,11 @@ MISTAKES = {
     "no scale": ([one(scale_radius=None)], {}, r"component\.0\.scale_radius is missing"),
     "misspelt": ([one(sofening=1.0)], {}, r"component\.0\.sofening.*did you mean 'softening'"),
     "no truncation": ([one(model="nfw")], {}, r"truncation_radius is missing; this model needs it \(model = 'nfw'\)"),
+    "slope": (
+        [one(model="dehnen", inner_slope=3.0)],
+        {},
+        r"component\.0: inner_slope is 3; Dehnen's models.*0 to 2\.5",
+    ),
     "a King's key": ([one(central_potential=3.0)], {}, r"central_potential is for another model"),
     "anisotropy": (
         [one(anisotropy_radius=0.1)],
@@ -176,3 +182,14 @@ def test_a_snapshot_as_initial_conditions(folder, softening):
     np.testing.assert_allclose(first.mass, made.mass, rtol=1e-14)
     assert (first.kind == made.kind).all() and np.bincount(first.kind).tolist() == [30, 1, 0, 20]
     assert (first.softening is None) == (softening is None)
+
+
+def test_the_job_of_the_guide():
+    blocks = re.findall(
+        r"```toml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "initial_conditions.md").read_text(), re.S
+    )
+    galaxy, orbit = (tomllib.loads(block) for block in blocks)
+    state = state_of(*galaxy["particles"]["galaxy"], units=galaxy["units"])
+    assert np.bincount(state.kind).tolist() == [20_000, 1, 0, 50_000]
+    smaller = [g | {"component": [c | {"n": 20} for c in g["component"]]} for g in galaxy["particles"]["galaxy"] * 2]
+    assert state_of(*smaller, units=galaxy["units"], **orbit["particles"]).n == 82

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from askel.nbody.initial_conditions import (
     NFW,
+    Dehnen,
     Hernquist,
     King,
     Plummer,
@@ -14,12 +15,15 @@ from askel.nbody.initial_conditions import (
     invert,
 )
 from askel.particles import InputError
+from scipy.special import dawsn, erf
 
 HERNQUIST = Hernquist(2.0, 3.0)
 GRID = np.geomspace(1e-5, 1e5, 2000)
 MODELS = {
     "plummer": Plummer(2.0, 3.0),
     "hernquist": HERNQUIST,
+    "dehnen 0": Dehnen(2.0, 3.0, 0.0),
+    "jaffe": Dehnen(2.0, 3.0, 2.0),
     "nfw": NFW(2.0, 3.0, 30.0),
     "nfw cut inside its scale": NFW(2.0, 30.0, 3.0),
     "king 3": King(2.0, 3.0, 3.0),
@@ -59,6 +63,31 @@ def test_eddington_equals_closed_forms(model):
     np.testing.assert_allclose(f(energy), model.distribution_function(energy), rtol=1e-6)
     inside = f.energy > 0.05 * model.mass / model.scale_radius  # on the table's own energies: no interpolation
     np.testing.assert_allclose(f.values[inside], model.distribution_function(f.energy[inside]), rtol=1e-9)
+
+
+def test_dehnen_holds_hernquist_and_jaffe():
+    """Jaffe's f(E), Binney & Tremaine 2008, equation 4.52, by Dawson's integral F_+ and its mirror F_-."""
+    model, r = Dehnen(2.0, 3.0, 1.0), np.geomspace(1e-3, 1e3, 20)
+    for name in ("density", "enclosed_mass", "potential"):
+        np.testing.assert_allclose(getattr(model, name)(r), getattr(HERNQUIST, name)(r), rtol=1e-13)
+    model = Dehnen(1.0, 1.0, 2.0)
+    energy = np.linspace(0.1, 6.0, 100)
+    one, two = np.sqrt(energy), np.sqrt(2 * energy)
+
+    def minus(z):
+        return np.exp(z * z) * 0.5 * np.sqrt(np.pi) * erf(z)
+
+    exact = minus(two) - np.sqrt(2) * minus(one) - np.sqrt(2) * dawsn(one) + dawsn(two)
+    np.testing.assert_allclose(invert(model, Potential((model,)))(energy), exact / (2 * np.pi**3), rtol=1e-6)
+
+
+def test_cusps_around_black_holes():
+    """Slopes above 1/2 are possible, those below are not (Tremaine et al. 1994)."""
+    steep, flat = Dehnen(1.0, 1.0, 0.6), Dehnen(1.0, 1.0, 0.4)
+    assert (invert(steep, Potential((steep,), 0.1)).values > 0).all()
+    assert (invert(flat, Potential((flat,))).values > 0).all()
+    with pytest.raises(InputError, match="Dehnen: no distribution"):
+        invert(flat, Potential((flat,), 0.1))
 
 
 def test_a_table_gives_the_distribution_of_its_model():
