@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import InputError, Particles
+from ..particles import SERIAL, Exchange, InputError, Particles
 from .interaction import Evaluation, Interaction, require
 from .propagator import Capabilities, Change, Event, Outcome, Row, Step
 from .report import combine_statistics
-from .split_regions import NoRegions, Region, SplitRegions
+from .split_regions import NoRegions, Region, SplitRegions, centre_of_mass
 from .time_steps import StepCriterion
 
 FloatArray = NDArray[np.float64]
@@ -72,6 +72,7 @@ class BlockLeapfrog:
     criterion : StepCriterion
     regions : SplitRegions; their forces are taken out of the kicks, and their motion in between is theirs
     levels : most halvings of the step; a particle that wants less fails the step
+    exchange : with it the ranks agree on how sets are divided, and tell what each particle costs
 
     Raises
     ------
@@ -88,6 +89,7 @@ class BlockLeapfrog:
         *,
         regions: SplitRegions | None = None,
         levels: int = 24,
+        exchange: Exchange = SERIAL,
     ) -> None:
         if interaction.velocity_dependent:
             name = type(interaction).__name__
@@ -96,7 +98,7 @@ class BlockLeapfrog:
             )
         if not 0 <= levels <= 40:
             raise InputError(f"levels is {levels}; expected 0 to 40")
-        self.interaction, self.criterion, self.levels = interaction, criterion, levels
+        self.interaction, self.criterion, self.levels, self.exchange = interaction, criterion, levels, exchange
         self.regions: SplitRegions = NoRegions() if regions is None else regions
 
     def start(self, particles: Particles) -> BlockCarry:
@@ -117,7 +119,7 @@ class BlockLeapfrog:
         """Do one step of size dt, the longest of the blocks; a failed step leaves the particles where it failed."""
         pull = self._known(particles, carry)
         if dt == 0.0:
-            return Step(0.0, energy=self._energy(particles, pull, carry.regions))
+            return Step(0.0, energy=self._energy(particles, pull))
         block = _Block(self, particles, carry.regions)
         nothing = _Pull(np.zeros((particles.n, 3)), np.zeros_like(pull.tide))
         end = block.move(np.arange(particles.n), 0, dt, pull, nothing)
@@ -125,10 +127,11 @@ class BlockLeapfrog:
         if end is None:
             return Step(0.0, outcome=block.outcome, identities=block.identities, statistics=block.statistics)
         self._remember(particles, carry, end, block.gone)
+        self.exchange.weigh(block.cost)
         living = particles if not block.gone.any() else particles.select(~block.gone)
         return Step(
             elapsed=dt,
-            energy=self._energy(living, end, carry.regions),
+            energy=self._energy(living, end),
             work=block.work,
             events=tuple(sorted(block.events, key=lambda e: e.time)),
             rows=tuple(block.rows),
@@ -154,7 +157,8 @@ class BlockLeapfrog:
         return _Pull(out.acceleration, tide, out.potential_energy)
 
     def _known(self, particles: Particles, carry: BlockCarry) -> _Pull:
-        if not np.array_equal(carry.known_at, particles.position):
+        unknown = not np.array_equal(carry.known_at, particles.position)
+        if self.exchange.reduce(int(unknown), "max"):
             self._remember(particles, carry, self.pull(particles), np.zeros(particles.n, bool))
         return _Pull(carry.acceleration, carry.tide, carry.potential_energy)
 
@@ -165,13 +169,14 @@ class BlockLeapfrog:
         carry.acceleration, carry.tide, carry.potential_energy = pull.acceleration, pull.tide, pull.potential_energy
         carry.known_at[...] = particles.position
 
-    def _energy(self, particles: Particles, pull: _Pull, memory: Any) -> float:
+    def _energy(self, particles: Particles, pull: _Pull) -> float:
         """Return kinetic + potential energy, with the potential of regions as their own method has it."""
         total = particles.kinetic_energy() + pull.potential_energy
-        for region in self.regions.find(particles, pull.acceleration, np.full(particles.n, np.inf), memory):
+        for region in self.regions.find(particles, pull.acceleration, np.full(particles.n, np.inf)):
             members = particles.select(region.rows)
             total += self.regions.potential_energy(members) - self.pull(members).potential_energy
-        return total
+        everywhere: float = self.exchange.reduce(total, "sum")
+        return everywhere
 
 
 @dataclass(slots=True)
@@ -201,6 +206,7 @@ class _Block:
     method : the propagator; particles : all of them, changed in place; memory : of the regions
     time : float, at which the step began
     gone : (n,) bool, rows that an event took away
+    cost : (n,), how often each particle was in a set whose forces were evaluated
     events, rows, statistics, work : for the ``Step``
     outcome, identities : of the failure, if there is one
 
@@ -211,6 +217,7 @@ class _Block:
     memory: Any
     time: float = field(init=False)
     gone: NDArray[np.bool_] = field(init=False)
+    cost: FloatArray = field(init=False)
     events: list[Event] = field(default_factory=list)
     rows: list[tuple[str, Row]] = field(default_factory=list)
     work: float = 0.0
@@ -220,7 +227,7 @@ class _Block:
 
     def __post_init__(self) -> None:
         self.time = self.particles.time
-        self.gone = np.zeros(self.particles.n, bool)
+        self.gone, self.cost = np.zeros(self.particles.n, bool), np.ones(self.particles.n)
         self._count(micro_steps=0.0, evaluations=0.0, pulls=0.0, max_level=0.0)
 
     def move(
@@ -240,15 +247,15 @@ class _Block:
         total = pull.added(background)
         tide = total.tide if len(total.tide) else None
         longest = self.method.criterion.longest(members, total.acceleration, tide)
-        regions = self.method.regions.find(members, total.acceleration, longest, self.memory)
-        fast, here = _divide(longest, regions, abs(dt))
-        if fast.any() and level == self.method.levels:
+        regions = self.method.regions.find(members, total.acceleration, longest)
+        fast, here, share = _divide(longest, regions, abs(dt), self.method.exchange)
+        if share > 0.0 and level == self.method.levels:
             self._fail(Outcome.STEP_TOO_SMALL, members.identity[fast])
             return None
         self._count(max_level=float(level))
-        if len(fast) and fast.all():
+        if share > _FAST_SHARE:
             return self._halves(rows, level, dt, pull, background, start)
-        return self._kick_drift_kick(rows, fast, here, level, dt, pull, background, start)
+        return self._kick_drift_kick(rows, fast if share > 0.0 else None, here, level, dt, pull, background, start)
 
     def _halves(self, rows: Rows, level: int, dt: float, pull: _Pull, background: _Pull, start: float) -> _Pull | None:
         end = self.move(rows, level + 1, 0.5 * dt, pull, background, start)
@@ -258,11 +265,12 @@ class _Block:
         return self.move(self._living(rows), level + 1, 0.5 * dt, end, background, start + 0.5 * dt)
 
     def _kick_drift_kick(
-        self, rows: Rows, fast: NDArray[np.bool_], here: list[Region], level: int, dt: float, pull: _Pull,
+        self, rows: Rows, fast: NDArray[np.bool_] | None, here: list[Region], level: int, dt: float, pull: _Pull,
         background: _Pull, start: float,
     ) -> _Pull | None:  # fmt: skip
-        particles, quick, slow = self.particles, np.flatnonzero(fast), ~fast
-        inner = self._pull(rows[quick], start) if len(quick) else _of(pull, quick)
+        particles, slow = self.particles, np.ones(len(rows), bool) if fast is None else ~fast
+        quick = np.flatnonzero(~slow)
+        inner = _of(pull, quick) if fast is None else self._pull(rows[quick], start)
         members = self._state(rows, start)
         inside = [(rows[region.rows], self.method.regions.tide(members, region.rows)) for region in here]
         for region in here:
@@ -270,10 +278,9 @@ class _Block:
         kick = self._outer(rows, pull, rows[quick], inner, inside, start)
         particles.velocity[rows] += 0.5 * dt * kick
         particles.position[rows[slow]] += dt * particles.velocity[rows[slow]]
-        for which, tide in inside:
-            if not self._move_region(which, tide, dt, start):
-                return None
-        if len(quick):
+        if here and not self._move_regions(inside, dt, start):
+            return None
+        if fast is not None:
             beyond = _of(background, quick).added(pull.beyond(quick, inner))
             end = self._halves(rows[quick], level, dt, inner, beyond, start)
             if end is None:
@@ -295,29 +302,33 @@ class _Block:
         kick[np.searchsorted(rows, quick)] -= inner.acceleration
         for which, tide in inside:
             members = self._state(which, start)
-            centred = members.position - members.centre_of_mass()[0]
+            centred = members.position - centre_of_mass(members, self.method.exchange)[0]
             kick[np.searchsorted(rows, which)] -= self.method.pull(members).acceleration + centred @ tide
         return kick
 
     def _living(self, rows: Rows) -> Rows:
         return rows[~self.gone[rows]]
 
-    def _move_region(self, which: Rows, tide: FloatArray, dt: float, start: float) -> bool:
-        moved = self.method.regions.advance(self._state(which, start), tide, dt, self.memory)
-        combine_statistics(self.statistics, moved.step.statistics)
-        if moved.step.outcome is not Outcome.COMPLETED:
-            self._fail(moved.step.outcome, np.array(moved.step.identities, dtype=np.int64))
-            return False
-        stay = np.isin(self.particles.identity[which], moved.particles.identity)
-        self.gone[which[~stay]] = True
-        self.particles.assign(which[stay], moved.particles)
-        self.work += moved.step.work
-        self.events += moved.step.events
-        self.rows += moved.step.rows
+    def _move_regions(self, inside: list[tuple[Rows, FloatArray]], dt: float, start: float) -> bool:
+        members = [self._state(which, start) for which, _ in inside]
+        moved = self.method.regions.advance(members, [tide for _, tide in inside], dt, self.memory)
+        for (which, _), result in zip(inside, moved, strict=True):
+            step = result.step
+            combine_statistics(self.statistics, step.statistics)
+            if step.outcome is not Outcome.COMPLETED:
+                self._fail(step.outcome, np.array(step.identities, dtype=np.int64))
+                return False
+            stay = np.isin(self.particles.identity[which], result.particles.identity)
+            self.gone[which[~stay]] = True
+            self.particles.assign(which[stay], result.particles)
+            self.work += step.work
+            self.events += step.events
+            self.rows += step.rows
         return True
 
     def _pull(self, rows: Rows, start: float) -> _Pull:
         self._count(evaluations=1.0, pulls=float(len(rows)))
+        self.cost[rows] += 1.0
         return self.method.pull(self._state(rows, start))
 
     def _state(self, rows: Rows, start: float) -> Particles:
@@ -326,23 +337,25 @@ class _Block:
         return state
 
     def _fail(self, outcome: Outcome, identities: NDArray[np.int64]) -> None:
-        self.outcome, self.identities = outcome, tuple(int(i) for i in identities[:8])
+        named = np.unique(np.concatenate(self.method.exchange.allgather(identities[:8])))
+        self.outcome, self.identities = outcome, tuple(int(i) for i in named[:8])
 
     def _count(self, **new: float) -> None:
         combine_statistics(self.statistics, new)
 
 
-def _divide(longest: FloatArray, regions: list[Region], dt: float) -> tuple[NDArray[np.bool_], list[Region]]:
-    """Return which rows need a shorter step than dt, and the regions that move with dt."""
+def _divide(
+    longest: FloatArray, regions: list[Region], dt: float, exchange: Exchange
+) -> tuple[NDArray[np.bool_], list[Region], float]:
+    """Return which rows need a shorter step than dt, the regions that move with dt, and the share of such rows of all ranks."""
     fast, here = longest < dt, [r for r in regions if r.longest >= dt]
     for region in here:
         fast[region.rows] = False
     for region in regions:
         if region.longest < dt:
             fast[region.rows] = fast[region.around] = True
-    if fast.sum() > _FAST_SHARE * len(fast):
-        return np.ones_like(fast), []
-    return fast, here
+    number, total = exchange.reduce(np.array([fast.sum(), len(fast)]), "sum")
+    return fast, here, number / max(total, 1)
 
 
 def _of(pull: _Pull, which: NDArray) -> _Pull:

@@ -5,13 +5,14 @@ Beside `regions`, which redoes a step for some particles after the fact: there t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import Particles
+from ..particles import Exchange, Particles
 from .propagator import Step
 
 FloatArray = NDArray[np.float64]
@@ -24,9 +25,9 @@ class Region:
 
     Attributes
     ----------
-    rows : of the members, ascending, in the state they were found in
+    rows : of the members on this rank, ascending, in the state they were found in
     around : rows of those near it, which may not take longer steps than the region
-    longest : float, the longest step it may take
+    longest : float, the longest step it may take; the same on all ranks
 
     """
 
@@ -41,8 +42,8 @@ class Moved:
 
     Attributes
     ----------
-    particles : the members that are left, in the order of before
-    step : outcome, work, events, rows of tables, statistics
+    particles : the members of this rank that are left, in the order of before
+    step : outcome, work, events, rows of tables: the same on all ranks; statistics: on the rank that moved it
 
     """
 
@@ -51,13 +52,13 @@ class Moved:
 
 
 class SplitRegions(Protocol):
-    """Finds regions and moves them."""
+    """Finds regions and moves them. Every rank makes the same calls, and finds the same regions in the same order."""
 
     def start(self, particles: Particles) -> Any:
         """Return what is remembered between steps: a tree that a checkpoint can hold; raises InputError."""
         ...
 
-    def find(self, particles: Particles, acceleration: FloatArray, longest: FloatArray, memory: Any) -> list[Region]:
+    def find(self, particles: Particles, acceleration: FloatArray, longest: FloatArray) -> list[Region]:
         """Return the regions among these particles, disjoint.
 
         Parameters
@@ -75,12 +76,14 @@ class SplitRegions(Protocol):
         """
         ...
 
-    def advance(self, members: Particles, tide: FloatArray, dt: float, memory: Any) -> Moved:
-        """Move the members by dt under their own forces and the tide; ``members`` may be overwritten."""
+    def advance(
+        self, members: Sequence[Particles], tides: Sequence[FloatArray], dt: float, memory: Any
+    ) -> Sequence[Moved]:
+        """Move the members of each region by dt under their own forces and its tide; ``members`` may be overwritten."""
         ...
 
     def potential_energy(self, members: Particles) -> float:
-        """Return the potential energy of the members as the region's method has it."""
+        """Return the potential energy of the members as the region's method has it: all of it, on one of the ranks."""
         ...
 
 
@@ -90,7 +93,7 @@ class NoRegions:
     def start(self, particles: Particles) -> None:
         """Return nothing."""
 
-    def find(self, particles: Particles, acceleration: FloatArray, longest: FloatArray, memory: Any) -> list[Region]:
+    def find(self, particles: Particles, acceleration: FloatArray, longest: FloatArray) -> list[Region]:
         """Return none."""
         return []
 
@@ -98,10 +101,23 @@ class NoRegions:
         """Never called."""
         raise NotImplementedError
 
-    def advance(self, members: Particles, tide: FloatArray, dt: float, memory: Any) -> Moved:
+    def advance(
+        self, members: Sequence[Particles], tides: Sequence[FloatArray], dt: float, memory: Any
+    ) -> Sequence[Moved]:
         """Never called."""
         raise NotImplementedError
 
     def potential_energy(self, members: Particles) -> float:
         """Never called."""
         raise NotImplementedError
+
+
+def centre_of_mass(particles: Particles, exchange: Exchange) -> tuple[FloatArray, FloatArray]:
+    """Return position and velocity, (3,) each, of the centre of mass of particles on all ranks."""
+    if exchange.size == 1:
+        return particles.centre_of_mass()
+    sums = np.concatenate(
+        [[particles.mass.sum()], particles.mass @ particles.position, particles.mass @ particles.velocity]
+    )
+    total: FloatArray = exchange.reduce(sums, "sum")
+    return total[1:4] / total[0], total[4:] / total[0]

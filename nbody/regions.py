@@ -8,6 +8,7 @@ docs/theory/regions.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from ..integrators import Event, Outcome, Resolver, Row, Settled, Step
 from ..integrators.report import combine_statistics
-from ..integrators.split_regions import Moved, Region
-from ..particles import KINDS, InputError, Particles
+from ..integrators.split_regions import Moved, Region, centre_of_mass
+from ..particles import KINDS, SERIAL, Exchange, InputError, Particles
+from .region_owners import Gathered, key_of
 from .regularised_chain import ExternalField, RegularisedChain
 
 FloatArray = NDArray[np.float64]
@@ -72,6 +74,7 @@ class BlackHoleRegions:
     resolver : what becomes of mergers and disruptions; needed where the chain looks for them
     members : kinds that are taken in; others pass through and feel the softened forces of the outer method
     log : how often black holes are written to series/black_holes
+    exchange : members come from all ranks; regions move side by side, each on one rank
 
     Raises
     ------
@@ -87,6 +90,7 @@ class BlackHoleRegions:
         resolver: Resolver | None = None,
         members: tuple[str, ...] = ("star", "black-hole"),
         log: Log = Log(),
+        exchange: Exchange = SERIAL,
     ) -> None:
         if not (radius > 0.0 and math.isfinite(radius)):
             raise InputError(f"radius of the regions is {radius:g}; expected a positive length")
@@ -96,11 +100,12 @@ class BlackHoleRegions:
         if resolver is None and (chain.merger_distance is not None or chain.collisions):
             raise InputError("the chain looks for mergers, and no resolver says what becomes of them; give one")
         self.radius, self.chain, self.resolver, self.log = float(radius), chain, resolver, log
+        self.exchange = exchange
         self._kinds = [KINDS[m] for m in members]
         chain.external = ExternalField()
 
     def start(self, particles: Particles) -> dict[str, FloatArray]:
-        """Return the memory: the last micro-step of each region's chain, by the identity of its heaviest black hole.
+        """Return the memory: micro-step, row and cost of each region's last chain, by the identity of its heaviest body.
 
         Raises
         ------
@@ -110,62 +115,73 @@ class BlackHoleRegions:
         self.chain.start(particles.select(np.arange(min(2, particles.n))))
         return {}
 
-    def find(self, particles: Particles, acceleration: FloatArray, longest: FloatArray, memory: Any) -> list[Region]:
+    def find(self, particles: Particles, acceleration: FloatArray, longest: FloatArray) -> list[Region]:
         """Return the regions among these particles; see ``SplitRegions.find``."""
-        holes = np.flatnonzero(particles.is_kind(KINDS["black-hole"]))
+        mine = particles.position[particles.is_kind(KINDS["black-hole"])]
+        holes = np.concatenate(self.exchange.allgather(mine))
         if len(holes) == 0:
             return []
+        groups = _overlapping(np.linalg.norm(holes[:, None] - holes[None], axis=-1), 2.0 * self.radius)
         able = np.isin(0 if particles.kind is None else particles.kind, self._kinds)
-        separation = np.array([np.linalg.norm(particles.position - particles.position[h], axis=1) for h in holes])
+        nearest = [np.linalg.norm(particles.position[None] - holes[g, None], axis=-1).min(axis=0) for g in groups]
+        inside = [(d <= self.radius) & able for d in nearest]
+        around = [(d <= AROUND * self.radius) & ~i for d, i in zip(nearest, inside, strict=True)]
+        pairs = list(zip(inside, around, strict=True))
+        sums = self.exchange.reduce(np.array([_sums(particles, i, a) for i, a in pairs]), "sum")
+        least = [[longest[which].min(initial=np.inf) for which in pair] for pair in pairs]
+        least = self.exchange.reduce(np.array(least), "min")
         return [
-            self._region(particles, separation[group], able, acceleration, longest)
-            for group in _overlapping(separation[:, holes], 2.0 * self.radius)
+            Region(np.flatnonzero(i), np.flatnonzero(a), self._longest(*rest))
+            for i, a, *rest in zip(inside, around, sums, least, strict=True)
         ]
 
-    def _region(
-        self, particles: Particles, separation: FloatArray, able: NDArray[np.bool_], acceleration: FloatArray,
-        longest: FloatArray,
-    ) -> Region:  # fmt: skip
-        nearest = separation.min(axis=0)
-        inside = (nearest <= self.radius) & able
-        around = (nearest <= AROUND * self.radius) & ~inside
-        near = np.flatnonzero(inside | around)
-        mass = particles.mass[inside]
-        drift = mass @ particles.velocity[inside] / mass.sum()
-        relative = particles.velocity[near] - drift
-        limits = [np.inf, *longest[around]]
-        if len(near) > 1:
-            limits += [
-                CROSSING * self.radius / (3.0 * float(np.sqrt(np.mean(np.sum(relative**2, axis=1)) / 3.0))),
-                PASSING * self.radius / max(float(np.linalg.norm(relative.mean(axis=0))), 1e-300),
-            ]
-        if inside.sum() == 1:
-            limits += [*longest[inside]]
-        return Region(np.flatnonzero(inside), np.flatnonzero(around), float(min(limits)))
+    def _longest(self, sums: FloatArray, least: FloatArray) -> float:
+        """Return the longest step of a region, from what ``_sums`` gave and the steps of its members and those around."""
+        mass, drift, members, near, mean, square = sums[0], sums[1:4] / sums[0], sums[4], sums[5], sums[6:9], sums[9]
+        limits = [float(least[1])]
+        if members < 1.5:
+            limits.append(float(least[0]))
+        if near > 1.5 and mass > 0.0:
+            mean, drifting = mean / near, drift @ drift
+            spread = max(square / near - 2.0 * drift @ mean + drifting, 1e-300)
+            limits.append(CROSSING * self.radius / (3.0 * math.sqrt(spread / 3.0)))
+            limits.append(PASSING * self.radius / max(float(np.linalg.norm(mean - drift)), 1e-300))
+        return min(limits)
 
     def tide(self, particles: Particles, rows: Rows) -> FloatArray:
         r"""Return K = sum_j G m_j (3 d (x) d/s^5 - 1/s^3) of the others, s^2 = d^2 + radius^2.
 
         The radius keeps single particles at the border, whose field is not linear, from ruling it.
         """
-        if len(rows) < 2:
-            return np.zeros((3, 3))
         others = np.ones(particles.n, bool)
         others[rows] = False
-        centre = particles.mass[rows] @ particles.position[rows] / particles.mass[rows].sum()
-        d = particles.position[others] - centre
+        d = particles.position[others] - centre_of_mass(particles.select(rows), self.exchange)[0]
         inverse2 = 1.0 / (np.einsum("ij,ij->i", d, d) + self.radius**2)
         weight = particles.units.gravitational_constant * particles.mass[others] * inverse2**1.5
         tide: FloatArray = 3.0 * (d.T * (weight * inverse2)) @ d - weight.sum() * np.eye(3)
-        return tide
+        return np.asarray(self.exchange.reduce(tide, "sum"))
 
-    def advance(self, members: Particles, tide: FloatArray, dt: float, memory: Any) -> Moved:
-        """Move the members by dt, in the frame in which their centre of mass rests; see ``SplitRegions.advance``."""
-        return _Advance(self, members, tide, memory).run(dt)
+    def advance(
+        self, members: Sequence[Particles], tides: Sequence[FloatArray], dt: float, memory: Any
+    ) -> Sequence[Moved]:
+        """Move the members by dt, in frames in which their centres of mass rest; see ``SplitRegions.advance``."""
+        gathered = Gathered(self.exchange, members, memory)
+        moved = [None if whole is None else _Advance(self, whole, tide, memory).run(dt)
+                 for whole, tide in zip(gathered.wholes, tides, strict=True)]  # fmt: skip
+        return gathered.returned(moved, memory)
 
     def potential_energy(self, members: Particles) -> float:
-        """Return the potential energy of the members as the chain has it."""
-        return self.chain.energy(members, self.chain.start(members)) - members.kinetic_energy()
+        """Return the potential energy of the members as the chain has it, on the rank that would move them."""
+        (whole,) = Gathered(self.exchange, [members], {}).wholes
+        return 0.0 if whole is None else self.chain.energy(whole, self.chain.start(whole)) - whole.kinetic_energy()
+
+
+def _sums(particles: Particles, inside: NDArray[np.bool_], around: NDArray[np.bool_]) -> FloatArray:
+    """Return mass and momentum (3) of members, how many they are, how many are near, sums of velocity (3) and its square."""
+    near = inside | around
+    mass, velocity = particles.mass[inside], particles.velocity[near]
+    momentum = mass @ particles.velocity[inside]
+    return np.array([mass.sum(), *momentum, inside.sum(), near.sum(), *velocity.sum(axis=0), np.sum(velocity**2)])
 
 
 class _Advance:
@@ -195,7 +211,7 @@ class _Advance:
             if step.outcome is Outcome.EVENT:
                 self._resolve(step.events[0])
         self._back()
-        self.memory[self._key] = self.carry.step.copy()
+        self.memory[self._key] = np.array([*self.carry.step, self.statistics.get("chain_evaluations", 0.0)])
         return Moved(
             self.members,
             Step(dt, work=self.work, events=tuple(self.events), rows=tuple(self.rows), statistics=self.statistics),
@@ -220,10 +236,10 @@ class _Advance:
         members.position -= self.centre
         members.velocity -= self.drift
         self.carry = self.chain.start(members)
-        self._key = str(int(members.identity[np.argmax(members.mass)]))
+        self._key = key_of(members)
         known = self.memory.get(self._key)
         if known is not None and not self.events:
-            self.carry.step = np.array(known, dtype=np.float64)
+            self.carry.step = np.array(known[:2], dtype=np.float64)
 
     def _back(self) -> None:
         self.members.position += self.centre + (self.members.time - self.since) * self.drift
