@@ -168,8 +168,8 @@ class Galaxy(Table):
         default=(), description="what it is made of"
     )
     black_hole: CentralBlackHole | None = None
-    sampling: Literal["random", "quiet"] = Field(
-        default="random", description="quiet: radii evenly over the mass, particles in mirrored pairs"
+    sampling: Literal["random", "stratified", "quiet"] = Field(
+        default="random", description="stratified: radii evenly over the mass; quiet: that, in mirrored pairs"
     )
     position: Position | None = Field(default=None, description="of its centre of mass; the origin when not given")
     velocity: VelocityVector | None = Field(default=None, description="of its centre of mass; at rest when not given")

@@ -20,7 +20,8 @@ from .profile import Profile
 
 #: Share of an infinite model that is made of particles when no cut is given.
 DEFAULT_FRACTION = 0.99
-_SAMPLINGS = ("random", "quiet")
+#: sampling -> (radii evenly over the mass, particles in mirrored pairs)
+_SAMPLINGS = {"random": (False, False), "stratified": (True, False), "quiet": (True, True)}
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,9 @@ class Galaxy:
         ----------
         seed : every number follows from it and the particle's identity
         units : what the lengths and masses of the components are in; velocities use their G
-        sampling : "random", or "quiet": radii evenly spread over the mass, and every second particle the mirror image
-            (-x, -v) of the one before, so that net momentum and the dipole vanish
+        sampling : "random"; "stratified": radii evenly spread over the mass; "quiet": that, and every second particle the
+            mirror image (-x, -v) of the one before, so that net momentum and the dipole vanish, and stay zero: such a system
+            stays its own mirror image until round-off has grown
         first_identity : number of the first particle
 
         Raises
@@ -139,7 +141,7 @@ class Galaxy:
             raise InputError(f"sampling = {sampling!r} is unknown; known: {', '.join(_SAMPLINGS)}")
         parts, at = [], first_identity
         for component, distribution in zip(self.components, self.distributions, strict=True):
-            parts.append(_particles(component, distribution, seed, units, sampling == "quiet", at))
+            parts.append(_particles(component, distribution, seed, units, sampling, at))
             at += component.n
         holes = ((self.black_hole,) if self.black_hole is not None else ()) + tuple(self.further_black_holes)
         parts += [hole.particles(units) for hole in holes]
@@ -157,18 +159,18 @@ def sample(profile: Profile, n: int, *, seed: int = 0, units: UnitSystem = UNIT_
 
 
 def _particles(
-    component: Component, distribution: DistributionFunction, seed: int, units: UnitSystem, quiet: bool, first: int
+    component: Component, distribution: DistributionFunction, seed: int, units: UnitSystem, sampling: str, first: int
 ) -> Particles:
     """Return the particles of one component, at the origin."""
-    n = component.n
+    n, (even, mirrored) = component.n, _SAMPLINGS[sampling]
     identity = first + np.arange(n, dtype=np.int64)
-    drawn = identity[::2] if quiet else identity
-    radius, position = positions_of(component.profile, component.mass_fraction, seed, drawn, quiet)
+    drawn = identity[::2] if mirrored else identity
+    radius, position = positions_of(component.profile, component.mass_fraction, seed, drawn, even)
     velocity = velocities_of(distribution, radius, position, seed, drawn) * math.sqrt(units.gravitational_constant)
     relative = np.ones(len(drawn))
     if component.mass_function is not None:
         relative = component.mass_function.sample(len(drawn), seed=seed, identity=drawn)
-    if quiet:
+    if mirrored:
         position, velocity = (np.stack([a, -a], axis=1).reshape(-1, 3)[:n] for a in (position, velocity))
         relative = np.repeat(relative, 2)[:n]
     mass = relative * (component.mass_fraction * component.profile.mass / relative.sum())

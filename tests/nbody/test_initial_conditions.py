@@ -63,7 +63,7 @@ def radial_dispersion(galaxy, r):
 
 
 @every_galaxy
-@pytest.mark.parametrize("sampling", ["random", "quiet"])
+@pytest.mark.parametrize("sampling", ["random", "stratified", "quiet"])
 def test_profiles_of_density_and_dispersion(galaxy, sampling):
     radius, radial, tangential = first_component(galaxy, sampling=sampling)
     component = galaxy.components[0]
@@ -76,7 +76,8 @@ def test_profiles_of_density_and_dispersion(galaxy, sampling):
     if sampling == "random":
         assert np.abs(pull).max() < 4.5 and np.abs(pull).max() > 0.1
     else:
-        assert np.abs(inside - share).max() < 4 / N
+        # the others are in place to a shell or two, and to the shift of the whole by its centre of mass
+        assert np.abs(inside - share).max() < (4 / N if sampling == "quiet" else 2e-3)
     # Jeans' equation in each shell
     for low, high in pairwise(edges):
         here = (radius > low) & (radius < high)
@@ -149,7 +150,7 @@ def test_two_galaxies_of_one_seed_differ_by_their_identities():
     assert not np.isclose(galaxy.sample(seed=1).position, galaxy.sample(seed=1, first_identity=100).position).any()
 
 
-@pytest.mark.parametrize("sampling", ["random", "quiet"])
+@pytest.mark.parametrize("sampling", ["random", "stratified", "quiet"])
 @pytest.mark.parametrize("n", [1, 2, 101])
 def test_at_rest(sampling, n):
     galaxy = Galaxy([Component(Hernquist(1.0, 1.0), n, mass_function=kroupa())], BlackHole(0.1))
