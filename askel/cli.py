@@ -56,11 +56,16 @@ def parser() -> argparse.ArgumentParser:
     models = add("models", "list the models and references that come with askel, or print a model's card")
     models.add_argument("name", nargs="?", help="a model's name or file")
     models.add_argument("--json", action="store_true", help="as JSON")
+    _scatter(
+        add("scatter", "run many encounters; replay TABLE: one of them again; show TABLE: cross sections", _EXIT_CODES)
+    )
     example = add("example", "list the example jobs, or write one of them here")
     example.add_argument("name", nargs="?", help="without .toml")
     add("check", "report the environment: versions, compiled kernels, threads, MPI, CUDA")
     schema = add("schema", "print the JSON schema of job files, or of recipes")
-    schema.add_argument("of", nargs="?", choices=("job", "data", "train"), default="job", help="default: job")
+    schema.add_argument(
+        "of", nargs="?", choices=("job", "data", "train", "scatter"), default="job", help="default: job"
+    )
     return top
 
 
@@ -73,6 +78,21 @@ def _run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--quiet", action="store_true", help="no progress and no summary")
     run.add_argument("--max-hours", type=float, metavar="H", help="checkpoint and stop (code 75) after H hours")
     run.add_argument("--folder", metavar="DIR", default=".", help="where output goes (default: the current folder)")
+
+
+def _scatter(scatter: argparse.ArgumentParser) -> None:
+    scatter.add_argument(
+        "words",
+        nargs="+",
+        metavar="JOB",
+        help="a TOML file (askel example binary_single); or replay TABLE.h5, or show TABLE.h5",
+    )
+    scatter.add_argument("--encounter", type=int, metavar="N", help="replay: which one, from 0")
+    scatter.add_argument(
+        "-o", "--output", metavar="FILE", help="replay: trajectory (*.h5md); show: picture (*.png, ...)"
+    )
+    scatter.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
+    _again(scatter)
 
 
 def _convert(convert: argparse.ArgumentParser) -> None:

@@ -111,7 +111,12 @@ def check(options: argparse.Namespace) -> int:
 
 def schema(options: argparse.Namespace) -> int:
     """Print the JSON schema of job files, or of the recipes of data or training."""
-    makers: dict[str, Callable[[], Any]] = {"job": _job_schema, "data": _data_schema, "train": _training_schema}
+    makers: dict[str, Callable[[], Any]] = {
+        "job": _job_schema,
+        "data": _data_schema,
+        "train": _training_schema,
+        "scatter": _scatter_schema,
+    }
     json.dump(makers[options.of](), sys.stdout, indent=2)
     print()
     return 0
@@ -129,12 +134,25 @@ def _data_schema() -> Any:
     return DataRecipeTable.model_json_schema()
 
 
+def _scatter_schema() -> Any:
+    from .scatter_tables import ScatterJob
+
+    return ScatterJob.model_json_schema()
+
+
 def _training_schema() -> Any:
     from pydantic import TypeAdapter
 
     from .md.training.recipe import TrainingRecipe
 
     return TypeAdapter(TrainingRecipe).json_schema()
+
+
+def scatter(options: argparse.Namespace) -> int:
+    """Run many encounters."""
+    from .scatter_command import scatter as meet
+
+    return meet(options)
 
 
 def data(options: argparse.Namespace) -> int:

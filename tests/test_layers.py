@@ -33,6 +33,7 @@ HOMES = {
     ),  # to point its cache, and to report on it
     "mpi4py": ("mpi/world.py",),
     "h5py": ("particles/io_*.py",),
+    "pyarrow": ("particles/io_ensemble.py",),
     "ase": ("particles/io_ase.py", "md/ase_*.py", "md/judging/ase_bonds.py"),
 }
 #: parts of a heavy package with a home of their own
@@ -129,7 +130,7 @@ def test_only_building_names_the_ranks():
         for m, _ in s.imports()
         if f"{m}.".startswith("askel.mpi.")
     }
-    assert users <= {"askel/build.py"}
+    assert users <= {"askel/build.py", "askel/scatter_build.py"}
 
 
 @every_source
