@@ -7,7 +7,7 @@ import math
 from scipy.special import gammaincinv
 
 from ..integrators import Change
-from ..particles import Particles
+from ..particles import SERIAL, Exchange, Particles
 from ..particles.noise import Purpose, normal, uniform
 from .groups import Group, Grouping, check_grouping, groups_of
 from .layers import TwoHalves
@@ -39,6 +39,7 @@ class Bussi(TwoHalves):
     seed : int
     groups : "all": one thermostat; "species": one for each species, see ``groups_of`` for what is then conserved
     conserved : what motion keeps and the thermostat does not touch; None: what the boundaries say
+    exchange : Exchange; each rank has its own particles, sums are over all
 
     Raises
     ------
@@ -60,12 +61,13 @@ class Bussi(TwoHalves):
         seed: int = 0,
         groups: Grouping = "all",
         conserved: Conserved | None = None,
+        exchange: Exchange = SERIAL,
     ) -> None:
         check_bath(temperature, time_constant)
         check_grouping(groups)
         check_conserved(conserved)
         self.temperature, self.time_constant = float(temperature), float(time_constant)
-        self.seed, self.groups, self.conserved = seed, groups, conserved
+        self.seed, self.groups, self.conserved, self.exchange = seed, groups, conserved, exchange
 
     def start(self, particles: Particles) -> Drawn:
         """Return the memory."""
@@ -78,10 +80,10 @@ class Bussi(TwoHalves):
     def half(self, particles: Particles, memory: Drawn, dt: float) -> float:
         """Do half a step; return the energy given."""
         kinetic = particles.kinetic_energy()
-        for group in groups_of(particles, self.groups, conserved_in(particles, self.conserved)):
+        for group in groups_of(particles, self.groups, conserved_in(particles, self.conserved), self.exchange):
             group.scale(particles, self._factor(particles, group, memory.draws, dt))
         memory.draws += 1
-        return particles.kinetic_energy() - kinetic
+        return float(self.exchange.reduce(particles.kinetic_energy() - kinetic, "sum"))
 
     def _factor(self, particles: Particles, group: Group, draw: int, dt: float) -> float:
         doubled = group.doubled_kinetic(particles)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..integrators import Change, Propagator, Step
-from ..particles import Particles
+from ..particles import SERIAL, Exchange, Particles
 from .layers import Layered
 from .rigid import FloatArray, angular_momentum, mean, rotation_field
 from .temperature import Conserved, check_conserved, conserved_in
@@ -28,18 +28,18 @@ class Motion:
     drift: FloatArray
     spin: FloatArray
 
-    def take(self, particles: Particles) -> None:
+    def take(self, particles: Particles, exchange: Exchange = SERIAL) -> None:
         """Overwrite all with those of a state."""
         mass, x, v = particles.mass, particles.position, particles.velocity
-        self.centre[...], self.drift[...] = mean(mass, x), mean(mass, v)
-        self.spin[...] = angular_momentum(mass, x, v)
+        self.centre[...], self.drift[...] = mean(mass, x, exchange), mean(mass, v, exchange)
+        self.spin[...] = angular_momentum(mass, x, v, exchange)
 
-    def impose(self, particles: Particles, conserved: Conserved) -> None:
+    def impose(self, particles: Particles, conserved: Conserved, exchange: Exchange = SERIAL) -> None:
         """Give the particles this drift, and with rotation conserved this angular momentum, at their positions."""
         mass, x, v = particles.mass, particles.position, particles.velocity
-        v += self.drift - mean(mass, v)
+        v += self.drift - mean(mass, v, exchange)
         if conserved == "momentum and rotation":
-            v += rotation_field(mass, x, self.spin - angular_momentum(mass, x, v))
+            v += rotation_field(mass, x, self.spin - angular_momentum(mass, x, v, exchange), exchange)
 
 
 def at_rest() -> Motion:
@@ -63,15 +63,16 @@ class ConserveMomentum:
     Parameters
     ----------
     conserved : "momentum", "momentum and rotation"; None: what the boundaries say
+    exchange : Exchange; each rank has its own particles, sums are over all
 
     """
 
     reversible = False
     changes_cell = False
 
-    def __init__(self, conserved: Conserved | None = None) -> None:
+    def __init__(self, conserved: Conserved | None = None, *, exchange: Exchange = SERIAL) -> None:
         check_conserved(conserved)
-        self.conserved = conserved
+        self.conserved, self.exchange = conserved, exchange
 
     def start(self, particles: Particles) -> Motion:
         """Return the memory."""
@@ -79,7 +80,7 @@ class ConserveMomentum:
 
     def before(self, particles: Particles, memory: Motion, dt: float) -> float:
         """Take note of the motion."""
-        memory.take(particles)
+        memory.take(particles, self.exchange)
         return 0.0
 
     def after(self, particles: Particles, memory: Motion, dt: float, step: Step) -> Step:
@@ -87,8 +88,9 @@ class ConserveMomentum:
         kept = conserved_in(particles, self.conserved)
         if step.outcome.failed or kept == "nothing":
             return step
-        particles.position += memory.centre + step.elapsed * memory.drift - mean(particles.mass, particles.position)
-        memory.impose(particles, kept)
+        centre = mean(particles.mass, particles.position, self.exchange)
+        particles.position += memory.centre + step.elapsed * memory.drift - centre
+        memory.impose(particles, kept, self.exchange)
         return step if step.energy is None else replace(step, energy=None)
 
     def membership_changed(self, particles: Particles, memory: Motion, change: Change) -> Motion:
@@ -103,8 +105,9 @@ class MomentumConserving(Layered):
     ----------
     inner : Propagator, with fixed steps
     conserved : "momentum", "momentum and rotation"; None: what the boundaries say
+    exchange : Exchange; each rank has its own particles, sums are over all
 
     """
 
-    def __init__(self, inner: Propagator, *, conserved: Conserved | None = None) -> None:
-        super().__init__(inner, ConserveMomentum(conserved))
+    def __init__(self, inner: Propagator, *, conserved: Conserved | None = None, exchange: Exchange = SERIAL) -> None:
+        super().__init__(inner, ConserveMomentum(conserved, exchange=exchange))

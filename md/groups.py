@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import InputError, Particles
+from ..particles import SERIAL, Exchange, InputError, Particles
 from .rigid import mean
 from .temperature import Conserved, conserved_velocity, count_degrees, species_rows
 
@@ -24,9 +24,10 @@ class Group:
     Attributes
     ----------
     key : int < 0, names the group in the noise: -1 minus its smallest identity; -1 (``SYSTEM``) for particles 0 ... n-1
-    rows : (k,) int
-    degrees : int, degrees of freedom of ``internal``
+    rows : (k,) int, of those on this rank
+    degrees : int, degrees of freedom of ``internal``, on all ranks
     internal : (k, 3) velocities less those that are kept
+    exchange : Exchange
 
     """
 
@@ -34,19 +35,21 @@ class Group:
     rows: NDArray[np.int64]
     degrees: int
     internal: FloatArray
+    exchange: Exchange = SERIAL
 
     def doubled_kinetic(self, particles: Particles) -> float:
         """Return sum m w^2 of the internal velocities w."""
-        return float(particles.mass[self.rows] @ np.einsum("ij,ij->i", self.internal, self.internal))
+        own = float(particles.mass[self.rows] @ np.einsum("ij,ij->i", self.internal, self.internal))
+        return float(self.exchange.reduce(own, "sum"))
 
     def scale(self, particles: Particles, factor: float) -> None:
         """Multiply the internal velocities by a factor."""
         particles.velocity[self.rows] += (factor - 1.0) * self.internal
 
 
-def group_key(identity: NDArray[np.int64]) -> int:
+def group_key(identity: NDArray[np.int64], exchange: Exchange = SERIAL) -> int:
     """Return the identity that stands for a group of particles in counter-based noise."""
-    return -1 - int(identity.min(initial=np.iinfo(np.int64).max - 1))
+    return -1 - int(exchange.reduce(int(identity.min(initial=np.iinfo(np.int64).max - 1)), "min"))
 
 
 def check_grouping(groups: str) -> None:
@@ -55,32 +58,29 @@ def check_grouping(groups: str) -> None:
         raise InputError(f"groups is {groups!r}; expected one of {', '.join(map(repr, _GROUPINGS))}")
 
 
-def groups_of(particles: Particles, groups: Grouping, conserved: Conserved) -> list[Group]:
-    """Return the groups that have a degree of freedom.
+def groups_of(particles: Particles, groups: Grouping, conserved: Conserved, exchange: Exchange = SERIAL) -> list[Group]:
+    """Return the groups that have a degree of freedom: the same, in the same order, on all ranks.
 
     "all": one group, less the conserved motion. "species": one per species, each less the motion of its own centre of mass
     where momentum is conserved; total momentum then stays as it is, angular momentum does not.
     """
-    return [group for group in _GROUPINGS[groups](particles, conserved) if group.degrees > 0]
+    return [group for group in _GROUPINGS[groups](particles, conserved, exchange) if group.degrees > 0]
 
 
-def _whole(particles: Particles, conserved: Conserved) -> list[Group]:
-    if particles.n == 0:
-        return []
-    degrees = count_degrees(particles, conserved)
-    internal = particles.velocity - conserved_velocity(particles, conserved)
-    return [Group(group_key(particles.identity), np.arange(particles.n), degrees, internal)]
+def _whole(particles: Particles, conserved: Conserved, exchange: Exchange) -> list[Group]:
+    degrees = count_degrees(particles, conserved, exchange)
+    internal = particles.velocity - conserved_velocity(particles, conserved, exchange)
+    return [Group(group_key(particles.identity, exchange), np.arange(particles.n), degrees, internal, exchange)]
 
 
-def _by_species(particles: Particles, conserved: Conserved) -> list[Group]:
+def _by_species(particles: Particles, conserved: Conserved, exchange: Exchange) -> list[Group]:
     out = []
-    for rows in species_rows(particles).values():
-        internal, degrees = particles.velocity[rows], 3 * len(rows)
+    for rows in species_rows(particles, exchange).values():
+        internal, degrees = particles.velocity[rows], 3 * int(exchange.reduce(len(rows), "sum"))
         if conserved != "nothing":
-            internal, degrees = internal - mean(particles.mass[rows], internal), degrees - 3
-        if len(rows):
-            out.append(Group(group_key(particles.identity[rows]), rows, degrees, internal))
+            internal, degrees = internal - mean(particles.mass[rows], internal, exchange), degrees - 3
+        out.append(Group(group_key(particles.identity[rows], exchange), rows, degrees, internal, exchange))
     return out
 
 
-_GROUPINGS: dict[str, Callable[[Particles, Conserved], list[Group]]] = {"all": _whole, "species": _by_species}
+_GROUPINGS: dict[str, Callable[[Particles, Conserved, Exchange], list[Group]]] = {"all": _whole, "species": _by_species}

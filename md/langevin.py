@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..integrators import Change
-from ..particles import Particles
+from ..particles import SERIAL, Exchange, Particles
 from ..particles.noise import Purpose, normal
 from .layers import TwoHalves
 from .temperature import Conserved, boltzmann, check_conserved, conserved_in, conserved_velocity
@@ -37,6 +37,7 @@ class Langevin(TwoHalves):
     seed : int
     conserved : "momentum", "momentum and rotation" or "nothing"; None: what the boundaries say, so that an open system does not
         begin to rotate (a network that has never seen rotation would be asked beyond its data)
+    exchange : Exchange; each rank has its own particles, sums are over all
 
     Raises
     ------
@@ -51,12 +52,18 @@ class Langevin(TwoHalves):
     reversible = False
 
     def __init__(
-        self, temperature: float, time_constant: float, *, seed: int = 0, conserved: Conserved | None = None
+        self,
+        temperature: float,
+        time_constant: float,
+        *,
+        seed: int = 0,
+        conserved: Conserved | None = None,
+        exchange: Exchange = SERIAL,
     ) -> None:
         check_bath(temperature, time_constant)
         check_conserved(conserved)
         self.temperature, self.time_constant = float(temperature), float(time_constant)
-        self.seed, self.conserved = seed, conserved
+        self.seed, self.conserved, self.exchange = seed, conserved, exchange
 
     def start(self, particles: Particles) -> Drawn:
         """Return the memory."""
@@ -74,8 +81,8 @@ class Langevin(TwoHalves):
         noise = normal(self.seed, Purpose.THERMOSTAT, memory.draws, particles.identity, 3)
         memory.draws += 1
         kept = conserved_in(particles, self.conserved)
-        before = conserved_velocity(particles, kept)
+        before = conserved_velocity(particles, kept, self.exchange)
         particles.velocity *= keep
         particles.velocity += np.sqrt(heat / particles.mass)[:, None] * noise
-        particles.velocity += before - conserved_velocity(particles, kept)
-        return particles.kinetic_energy() - kinetic
+        particles.velocity += before - conserved_velocity(particles, kept, self.exchange)
+        return float(self.exchange.reduce(particles.kinetic_energy() - kinetic, "sum"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..equivariant.architecture import Architecture
 from ..equivariant.model_file import SUFFIX, Model, load_model
-from ..particles import InputError
+from ..particles import SERIAL, Exchange, InputError
 from .stride import LearnedStride, StrideEngine
 
 #: Where shipped models lie, inside this package.
@@ -61,13 +61,16 @@ def open_model(model: str | Path | Model) -> Model:
     return model if isinstance(model, Model) else load_model(find_model(model))
 
 
-def stride_of(model: str | Path | Model | StrideEngine | LearnedStride, precision: str = "float32") -> LearnedStride:
+def stride_of(
+    model: str | Path | Model | StrideEngine | LearnedStride, precision: str = "float32", *, exchange: Exchange = SERIAL
+) -> LearnedStride:
     """Return the stride of a shipped name, a path, a ``Model``, or an engine; a ``LearnedStride`` is returned as it is.
 
     Parameters
     ----------
     model : what holds the network
     precision : "float32" or "float64", of its features; engines have theirs
+    exchange : Exchange, of names, paths and models
 
     Raises
     ------
@@ -86,7 +89,7 @@ def stride_of(model: str | Path | Model | StrideEngine | LearnedStride, precisio
         )
     from ..equivariant.engine import Engine
 
-    return LearnedStride(Engine(loaded, dtype=precision), name=name)
+    return LearnedStride(Engine(loaded, dtype=precision, exchange=exchange), name=name, exchange=exchange)
 
 
 def model_name(model: str | Path | Model) -> str:

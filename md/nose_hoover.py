@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..integrators import Change
-from ..particles import InputError, Particles
-from .groups import Grouping, check_grouping, groups_of
+from ..particles import SERIAL, Exchange, InputError, Particles
+from .groups import Group, Grouping, check_grouping, groups_of
 from .layers import TwoHalves
 from .temperature import Conserved, boltzmann, check_conserved, conserved_in
 from .thermostats import check_bath
@@ -63,6 +63,7 @@ class NoseHoover(TwoHalves):
     groups, conserved : as of ``Bussi``
     length : M >= 1, thermostats in a chain
     substeps : >= 1
+    exchange : Exchange; each rank has its own particles, sums are over all
 
     Raises
     ------
@@ -87,6 +88,7 @@ class NoseHoover(TwoHalves):
         conserved: Conserved | None = None,
         length: int = 3,
         substeps: int = 1,
+        exchange: Exchange = SERIAL,
     ) -> None:
         check_bath(temperature, time_constant)
         check_grouping(groups)
@@ -98,11 +100,11 @@ class NoseHoover(TwoHalves):
             )
         self.temperature, self.time_constant = float(temperature), float(time_constant)
         self.groups, self.conserved = groups, conserved
-        self.length, self.substeps = length, substeps
+        self.length, self.substeps, self.exchange = length, substeps, exchange
 
     def start(self, particles: Particles) -> ChainMemory:
         """Return chains at rest."""
-        found = groups_of(particles, self.groups, conserved_in(particles, self.conserved))
+        found = self._groups(particles)
         shape = (len(found), self.length)
         return ChainMemory(np.array([g.key for g in found], dtype=np.int64), np.zeros(shape), np.zeros(shape))
 
@@ -117,7 +119,7 @@ class NoseHoover(TwoHalves):
     def chain_energy(self, particles: Particles, memory: ChainMemory) -> float:
         """Return the energy held by the chains: sum Q p^2/2 + f k T eta_1 + k T sum_{j>1} eta_j."""
         heat, energy = boltzmann(particles.units) * self.temperature, 0.0
-        for k, group in enumerate(groups_of(particles, self.groups, conserved_in(particles, self.conserved))):
+        for k, group in enumerate(self._groups(particles)):
             weight = np.ones(self.length)
             weight[0] = group.degrees
             inertia = heat * self.time_constant**2 * weight
@@ -128,7 +130,7 @@ class NoseHoover(TwoHalves):
         """Do half a step; return the energy given."""
         kinetic = particles.kinetic_energy()
         heat = boltzmann(particles.units) * self.temperature
-        for k, group in enumerate(groups_of(particles, self.groups, conserved_in(particles, self.conserved))):
+        for k, group in enumerate(self._groups(particles)):
             start = group.doubled_kinetic(particles) / (group.degrees * heat)
             factor = 1.0
             for _ in range(self.substeps):
@@ -137,7 +139,10 @@ class NoseHoover(TwoHalves):
                     eta, p = memory.position[k], memory.velocity[k]
                     factor *= self._substep(eta, p, start * factor**2, group.degrees, part)
             group.scale(particles, factor)
-        return particles.kinetic_energy() - kinetic
+        return float(self.exchange.reduce(particles.kinetic_energy() - kinetic, "sum"))
+
+    def _groups(self, particles: Particles) -> list[Group]:
+        return groups_of(particles, self.groups, conserved_in(particles, self.conserved), self.exchange)
 
     def _substep(self, eta: FloatArray, p: FloatArray, ratio: float, degrees: int, dt: float) -> float:
         """Advance one chain by dt; return the factor of the velocities. ``ratio`` is 2K / (f k T)."""

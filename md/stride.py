@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..integrators import Capabilities, Change, Outcome, Step
-from ..particles import UNIT_SYSTEMS, InputError, Particles
+from ..particles import SERIAL, UNIT_SYSTEMS, Exchange, InputError, Particles
+from ..particles.collective import together
 from ..particles.units import TIME, VELOCITY
 from .model_units import MODEL_UNITS
 
@@ -99,6 +100,7 @@ class LearnedStride:
     engine : StrideEngine
     name : str, of the model, for messages
     starts : (R + 1,) int, row offsets of R independent replicas; None: one system
+    exchange : Exchange, the engine's; the ranks, each with its own particles, agree on the outcome
 
     Raises
     ------
@@ -108,8 +110,15 @@ class LearnedStride:
 
     """
 
-    def __init__(self, engine: StrideEngine, *, name: str = "the model", starts: Sequence[int] | None = None) -> None:
-        self.engine, self.name = engine, name
+    def __init__(
+        self,
+        engine: StrideEngine,
+        *,
+        name: str = "the model",
+        starts: Sequence[int] | None = None,
+        exchange: Exchange = SERIAL,
+    ) -> None:
+        self.engine, self.name, self.exchange = engine, name, exchange
         self.starts = None if starts is None else np.array(starts, dtype=np.int64)
         unit = MODEL_UNITS.conversion(UNIT_SYSTEMS["ase"], TIME)
         self.capabilities = Capabilities(order=None, strides=tuple(h * unit for h in engine.architecture.strides))
@@ -117,7 +126,11 @@ class LearnedStride:
 
     def start(self, particles: Particles) -> StrideCarry:
         """Check the particles and return the carry."""
-        self._check(particles)
+        moving = self.exchange.reduce(int(particles.velocity.any()), "max")
+        with together(self.exchange):
+            self._check(particles)
+            if particles.n > 1 and not moving:
+                raise InputError(f"all velocities are zero; {self.name} needs velocities: draw them at a temperature")
         return StrideCarry(strides=0)
 
     def advance(self, particles: Particles, carry: StrideCarry, dt: float) -> Step:
@@ -142,7 +155,7 @@ class LearnedStride:
                 raise
             return Step(elapsed=0.0, outcome=Outcome.OUT_OF_RANGE)
         bad = ~(np.isfinite(displacement) & np.isfinite(velocity)).all(axis=1)
-        if bad.any():
+        if self.exchange.reduce(int(bad.any()), "max"):
             identities = tuple(int(i) for i in particles.identity[bad])
             return Step(elapsed=0.0, outcome=Outcome.NOT_FINITE, identities=identities)
         particles.position += displacement
@@ -156,7 +169,8 @@ class LearnedStride:
 
     def membership_changed(self, particles: Particles, carry: StrideCarry, change: Change) -> StrideCarry:
         """Check the new particles."""
-        self._check(particles)
+        with together(self.exchange):
+            self._check(particles)
         return carry
 
     def notes(self, particles: Particles) -> tuple[str, ...]:
@@ -193,8 +207,6 @@ class LearnedStride:
         particles.check(coincident=False)
         self._check_species(particles)
         _check_cell(particles)
-        if particles.n > 1 and not particles.velocity.any():
-            raise InputError(f"all velocities are zero; {self.name} needs velocities: draw them at a temperature")
         if self.starts is not None and (self.starts[0] != 0 or self.starts[-1] != particles.n):
             raise InputError(f"replicas end at row {self.starts[-1]}; expected {particles.n}, the number of particles")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..integrators.compensated import CompensatedSum
 from ..integrators.report import combine_statistics
-from ..particles import Particles
+from ..particles import SERIAL, Exchange, Particles
 from . import control_report
 from .temperature import Conserved, SpeciesTemperature, TemperatureMonitor
 
@@ -61,11 +61,13 @@ class StrideWatch:
     ----------
     target : K, temperature of the thermostat, None without one
     conserved : what the motion keeps; None: what the boundaries say
+    exchange : Exchange; each rank has its own particles, sums are over all
 
     """
 
-    def __init__(self, target: float | None, conserved: Conserved | None) -> None:
-        self.monitor = TemperatureMonitor(target, conserved=conserved)
+    def __init__(self, target: float | None, conserved: Conserved | None, exchange: Exchange = SERIAL) -> None:
+        self.monitor = TemperatureMonitor(target, conserved=conserved, exchange=exchange)
+        self._exchange = exchange
         self.steps = 0
         self.statistics: dict[str, float] = {}
         self.begun = False
@@ -79,7 +81,7 @@ class StrideWatch:
     def disturbed(self, particles: Particles) -> None:
         """Begin, or begin anew as somebody changed the state: momentum as now, energy as measured next."""
         self.begun = True
-        self._momentum, self._momentum_change, self._first = _momentum(particles), 0.0, np.nan
+        self._momentum, self._momentum_change, self._first = self._total(particles)[:3], 0.0, np.nan
 
     def stride(
         self,
@@ -97,17 +99,24 @@ class StrideWatch:
         self._time += time
         self._wall_time += wall_time
         combine_statistics(self.statistics, dict(statistics))
-        size = float(particles.mass @ np.linalg.norm(particles.velocity, axis=1))
-        change = float(np.linalg.norm(_momentum(particles) - self._momentum))
+        *momentum, size = self._total(particles)
+        change = float(np.linalg.norm(momentum - self._momentum))
         self._momentum_change = change / size if size > 0.0 else 0.0
 
     def energy(self, particles: Particles, potential: float) -> None:
         """Take note of the potential energy, in the unit of the particles."""
-        net = (particles.kinetic_energy() + potential - self._work.value) / max(particles.n, 1)
+        kinetic, n = self._exchange.reduce(np.array([particles.kinetic_energy(), particles.n]), "sum").tolist()
+        net = (kinetic + potential - self._work.value) / max(n, 1.0)
         if np.isnan(self._first):
             self._first = net
         self._last = net
         self._largest = max(self._largest, abs(net - self._first))
+
+    def _total(self, particles: Particles) -> NDArray[np.float64]:
+        """Return the total momentum and sum m |v|, (4,)."""
+        speed = np.linalg.norm(particles.velocity, axis=1)
+        own = np.array([*(particles.mass @ particles.velocity), particles.mass @ speed])
+        return np.asarray(self._exchange.reduce(own, "sum"))
 
     def report(self) -> StrideReport:
         """Return what was seen."""
@@ -162,7 +171,3 @@ class StrideWatch:
         self._work.load_state_dict(tree["work"])
         self._time, self._wall_time = (float(v) for v in tree["time"])
         self._first, self._last, self._largest = (float(v) for v in tree["energy"])
-
-
-def _momentum(particles: Particles) -> NDArray[np.float64]:
-    return np.asarray(particles.mass @ particles.velocity)

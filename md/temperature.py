@@ -9,6 +9,8 @@ g_i = 3 (1 - m_i/M) - [angular momentum conserved] tr(I^-1 I_i),  sum g_i = 3n -
 |---|---|
 | M, I | total mass, tensor of inertia about the centre of mass (pseudo-inverse for linear molecules) |
 | I_i | what atom i adds to I: m_i (r_i^2 1 - r_i r_i^T) |
+
+With an ``exchange``, particles are those of this rank, and sums are over all ranks.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import InputError, Particles, UnitSystem
+from ..particles import SERIAL, Exchange, InputError, Particles, UnitSystem
 from ..particles.units import ENERGY
 from .rigid import angular_momentum, inverse_inertia, mean, rotation_axes, rotation_field
 
@@ -54,7 +56,9 @@ def conserved_in(particles: Particles, conserved: Conserved | None = None) -> Co
     return "momentum and rotation" if is_open else "momentum"
 
 
-def degrees_of_freedom(particles: Particles, conserved: Conserved | None = None) -> FloatArray:
+def degrees_of_freedom(
+    particles: Particles, conserved: Conserved | None = None, exchange: Exchange = SERIAL
+) -> FloatArray:
     """Return g (n,), the degrees of freedom of every atom; their sum is the number of the system.
 
     Parameters
@@ -67,43 +71,46 @@ def degrees_of_freedom(particles: Particles, conserved: Conserved | None = None)
     mass = particles.mass
     if kept == "nothing":
         return np.full(particles.n, 3.0)
-    out = 3.0 * (1.0 - mass / mass.sum())
+    out = 3.0 * (1.0 - mass / exchange.reduce(float(mass.sum()), "sum"))
     if kept == "momentum and rotation":
-        r = particles.position - mean(mass, particles.position)
-        inverse = inverse_inertia(mass, r)
+        r = particles.position - mean(mass, particles.position, exchange)
+        inverse = inverse_inertia(mass, r, exchange)
         squared = np.einsum("ij,ij->i", r, r)
         out -= mass * (squared * np.trace(inverse) - np.einsum("ij,jk,ik->i", r, inverse, r))
     return out
 
 
-def count_degrees(particles: Particles, conserved: Conserved | None = None) -> int:
+def count_degrees(particles: Particles, conserved: Conserved | None = None, exchange: Exchange = SERIAL) -> int:
     """Return the number of degrees of freedom: 3n; 3n - 3; and with rotation conserved 3n - 6, linear 3n - 5."""
-    kept = conserved_in(particles, conserved)
-    if kept == "nothing" or particles.n == 0:
-        return 3 * particles.n
-    axes = rotation_axes(particles.mass, particles.position) if kept == "momentum and rotation" else 0
-    return 3 * particles.n - 3 - axes
+    kept, n = conserved_in(particles, conserved), int(exchange.reduce(particles.n, "sum"))
+    if kept == "nothing" or n == 0:
+        return 3 * n
+    axes = rotation_axes(particles.mass, particles.position, exchange) if kept == "momentum and rotation" else 0
+    return 3 * n - 3 - axes
 
 
-def conserved_velocity(particles: Particles, conserved: Conserved) -> FloatArray:
+def conserved_velocity(particles: Particles, conserved: Conserved, exchange: Exchange = SERIAL) -> FloatArray:
     """Return the velocities (n, 3) of the conserved motion: that of the centre of mass, and the rigid rotation."""
     mass, x, v = particles.mass, particles.position, particles.velocity
     if conserved == "nothing":
         return np.zeros_like(v)
-    drift = np.broadcast_to(mean(mass, v), v.shape)
+    drift = np.broadcast_to(mean(mass, v, exchange), v.shape)
     if conserved == "momentum":
         return drift
-    return np.asarray(drift + rotation_field(mass, x, angular_momentum(mass, x, v)))
+    return np.asarray(drift + rotation_field(mass, x, angular_momentum(mass, x, v, exchange), exchange))
 
 
-def species_rows(particles: Particles) -> dict[int, NDArray[np.int64]]:
-    """Return atomic number -> rows; one entry with key 0 for particles without species."""
+def species_rows(particles: Particles, exchange: Exchange = SERIAL) -> dict[int, NDArray[np.int64]]:
+    """Return atomic number -> rows, of all species on any rank; one entry with key 0 for particles without species."""
     if particles.species is None:
         return {ALL: np.arange(particles.n)}
-    return {int(z): np.flatnonzero(particles.species == z) for z in np.unique(particles.species)}
+    present = np.unique(np.concatenate(exchange.allgather(np.unique(particles.species))))
+    return {int(z): np.flatnonzero(particles.species == z) for z in present}
 
 
-def temperatures(particles: Particles, conserved: Conserved | None = None) -> dict[int, float]:
+def temperatures(
+    particles: Particles, conserved: Conserved | None = None, exchange: Exchange = SERIAL
+) -> dict[int, float]:
     """Return atomic number -> temperature now, and under key 0 (``ALL``) that of the whole system.
 
     T_s = sum m w^2 / (k sum g) over the atoms of a species, w the velocity less the conserved motion
@@ -119,13 +126,12 @@ def temperatures(particles: Particles, conserved: Conserved | None = None) -> di
 
     """
     kept = conserved_in(particles, conserved)
-    w = particles.velocity - conserved_velocity(particles, kept)
+    w = particles.velocity - conserved_velocity(particles, kept, exchange)
     heat = particles.mass * np.einsum("ij,ij->i", w, w) / boltzmann(particles.units)
-    degrees = degrees_of_freedom(particles, kept)
-    out = {ALL: _ratio(float(heat.sum()), float(degrees.sum()))}
-    for number, rows in species_rows(particles).items():
-        out[number] = _ratio(float(heat[rows].sum()), float(degrees[rows].sum()))
-    return out
+    degrees = degrees_of_freedom(particles, kept, exchange)
+    groups = {ALL: np.arange(particles.n), **species_rows(particles, exchange)}
+    sums = exchange.reduce(np.array([(heat[rows].sum(), degrees[rows].sum()) for rows in groups.values()]), "sum")
+    return {number: _ratio(float(h), float(g)) for number, (h, g) in zip(groups, sums, strict=True)}
 
 
 def _ratio(heat: float, degrees: float) -> float:
@@ -164,6 +170,7 @@ class TemperatureMonitor:
     conserved : what the motion keeps; None: what the boundaries say
     tolerance : relative deviation that is "not correct"
     skip : frames left out at the start
+    exchange : Exchange; each rank adds its own particles, temperatures are of all
 
     """
 
@@ -174,8 +181,10 @@ class TemperatureMonitor:
         conserved: Conserved | None = None,
         tolerance: float = 0.02,
         skip: int = 0,
+        exchange: Exchange = SERIAL,
     ) -> None:
         check_conserved(conserved)
+        self._exchange = exchange
         self.target, self.conserved, self.tolerance, self.skip = target, conserved, tolerance, skip
         self.frames = 0
         self._species: list[int] = []
@@ -191,7 +200,7 @@ class TemperatureMonitor:
         InputError : other species than before
 
         """
-        now = temperatures(particles, self.conserved)
+        now = temperatures(particles, self.conserved, self._exchange)
         if not self._species:
             self._species, self._open = list(now), np.zeros(len(now))
         elif self._species != list(now):
