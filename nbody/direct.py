@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..integrators import Evaluation
 from ..particles import KINDS, InputError, NumericalFailure, Particles, resolve
+from .softening import law
 
 FloatArray = NDArray[np.float64]
 
@@ -37,6 +38,8 @@ class DirectGravity:
     Parameters
     ----------
     softening : length of all particles; 0: the lengths in ``particles.softening``, or none where that is absent
+    kernel : "plummer" (the equations above), or "spline" or "wendland", which end at a radius, see ``nbody/softening.py``;
+        these two give no jerk
     star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
     backend : "cpu" (threads from about five hundred particles on; results do not depend on their number) or "reference"
 
@@ -51,10 +54,11 @@ class DirectGravity:
 
     """
 
-    provides = frozenset({"acceleration", "jerk", "potential_energy", "virial"})
     velocity_dependent = False
 
-    def __init__(self, *, softening: float = 0.0, star_star: str = "normal", backend: str = "cpu") -> None:
+    def __init__(
+        self, *, softening: float = 0.0, star_star: str = "normal", kernel: str = "plummer", backend: str = "cpu"
+    ) -> None:
         if not (np.isfinite(softening) and softening >= 0.0):
             raise InputError(f"softening is {softening}; it must be a finite length, zero or positive")
         if star_star not in STAR_STAR:
@@ -63,7 +67,12 @@ class DirectGravity:
         self.weight, self._spare_black_holes = STAR_STAR[star_star]
         if self.weight == 0.0 and softening > 0.0:
             raise InputError(f"softening is {softening}, but with star_star = 'none' nothing is softened; remove one")
-        self._acceleration = resolve("acceleration", backend)
+        self.kernel, self._softening_law = kernel, law(kernel)
+        self._compact = kernel != "plummer"
+        self.provides = frozenset(
+            {"acceleration", "potential_energy", "virial"} | (set() if self._compact else {"jerk"})
+        )
+        self._acceleration = resolve("acceleration_compact" if self._compact else "acceleration", backend)
         self._acceleration_jerk = resolve("acceleration_jerk", backend)
 
     def evaluate(self, particles: Particles, out: Evaluation) -> None:
@@ -82,7 +91,7 @@ class DirectGravity:
                 particles.mass, particles.position, particles.velocity, *self._law(particles),
                 out.acceleration, out.jerk, potential,
             )  # fmt: skip
-            _refuse_bad(status, particles, potential)
+            refuse_bad(status, particles, potential)
         out.potential_energy = 0.5 * float(particles.mass @ potential)
         if out.virial is not None:
             out.virial[...] = virial(particles.mass, particles.position, out.acceleration)
@@ -95,19 +104,24 @@ class DirectGravity:
         NumericalFailure : two particles in one place without softening, or values that are not finite
 
         """
-        law = self._law(particles)
-        status = self._acceleration(particles.mass, particles.position, *law, acceleration, potential)
-        _refuse_bad(status, particles, potential)
+        *given, constant = self._law(particles)
+        if self._compact:
+            given.append(self._softening_law.number)
+        status = self._acceleration(particles.mass, particles.position, *given, constant, acceleration, potential)
+        refuse_bad(status, particles, potential)
 
     def _law(self, particles: Particles) -> tuple[FloatArray, NDArray[np.bool_], float, float]:
         """Return what kernels take between the state and the output: softening, special, weight, G."""
         special = particles.is_kind(KINDS["black-hole"]) if self._spare_black_holes else np.zeros(particles.n, bool)
-        return self._lengths(particles), special, self.weight, particles.units.gravitational_constant
+        radius = self._softening_law.radius * lengths(self.softening, particles)
+        return radius, special, self.weight, particles.units.gravitational_constant
 
-    def _lengths(self, particles: Particles) -> FloatArray:
-        if self.softening > 0.0 or particles.softening is None:
-            return np.full(particles.n, self.softening)
-        return particles.softening
+
+def lengths(softening: float, particles: Particles) -> FloatArray:
+    """Return the softening lengths, (n,): one number for all where it is positive, else those of the particles."""
+    if softening > 0.0 or particles.softening is None:
+        return np.full(particles.n, softening)
+    return particles.softening
 
 
 def virial(mass: FloatArray, position: FloatArray, acceleration: FloatArray) -> FloatArray:
@@ -121,7 +135,8 @@ def virial(mass: FloatArray, position: FloatArray, acceleration: FloatArray) -> 
     return np.asarray(centred.T @ (mass[:, None] * acceleration), dtype=np.float64)
 
 
-def _refuse_bad(status: int, particles: Particles, potential: FloatArray) -> None:
+def refuse_bad(status: int, particles: Particles, potential: FloatArray) -> None:
+    """Raise NumericalFailure with the identities of the particles whose potential is not finite, if a kernel says so."""
     if status == 0:
         return
     who = particles.identity[~np.isfinite(potential)]

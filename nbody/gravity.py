@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..particles import InputError, Particles
 from .direct import DirectGravity
+from .fmm import Fmm
 
 FloatArray = NDArray[np.float64]
 
 #: kind -> "module:class"; instances have ``field(particles, acceleration, potential)``, as ``DirectGravity`` has
-GRAVITY: dict[str, str] = {"direct": "askel.nbody.direct:DirectGravity"}
+GRAVITY: dict[str, str] = {"direct": "askel.nbody.direct:DirectGravity", "fmm": "askel.nbody.fmm:Fmm"}
 
 
 def accelerations(
@@ -21,7 +22,8 @@ def accelerations(
     mass: ArrayLike,
     *,
     softening: ArrayLike = 0.0,
-    kind: str = "direct",
+    kind: str = "fmm",
+    kernel: str = "plummer",
     relative_error: float = 1e-3,
     potential: bool = False,
 ) -> FloatArray | tuple[FloatArray, FloatArray]:
@@ -34,8 +36,9 @@ def accelerations(
     position : (n, 3) float64, length
     mass : (n,) float64, zero or positive
     softening : length, one number or (n,); the larger one of a pair counts
-    kind : "direct"
-    relative_error : asked of methods that approximate; "direct" is exact to rounding and does not need it
+    kind : "fmm", fast multipoles, exact up to a thousand particles; or "direct", exact always
+    kernel : how forces are softened, "plummer" (the equations above), "spline" or "wendland"; see ``nbody/softening.py``
+    relative_error : asked rms relative error of "fmm", 1e-7 to 0.1; "direct" is exact to rounding and does not need it
     potential : also return the potentials
 
     Returns
@@ -54,13 +57,14 @@ def accelerations(
         raise InputError(f"relative_error is {relative_error}; expected a number between 0 and 1, such as 1e-3")
     particles = _particles(position, mass, softening)
     where, phi = np.empty((particles.n, 3)), np.empty(particles.n)
-    _method(kind).field(particles, where, phi)
+    _method(kind, kernel, relative_error).field(particles, where, phi)
     return (where, phi) if potential else where
 
 
-def _method(kind: str) -> DirectGravity:
+def _method(kind: str, kernel: str, relative_error: float) -> DirectGravity | Fmm:
+    options = {"kernel": kernel} if kind == "direct" else {"kernel": kernel, "relative_error": relative_error}
     module, _, name = GRAVITY[kind].partition(":")
-    made: DirectGravity = getattr(importlib.import_module(module), name)()
+    made: DirectGravity | Fmm = getattr(importlib.import_module(module), name)(**options)
     return made
 
 

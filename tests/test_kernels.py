@@ -28,6 +28,26 @@ def acceleration(rng, weight):
     return (mass, position, *_law(rng, weight)), (np.full((N, 3), np.nan), np.full(N, np.nan))
 
 
+def acceleration_compact(rng, weight):
+    *given, constant = _law(rng, weight)
+    law = 1 if weight else 2
+    return (*_bodies(rng)[:2], *given, law, constant), (np.full((N, 3), np.nan), np.full(N, np.nan))
+
+
+def fmm(rng, weight):
+    mass, position, _ = _bodies(rng)
+    softening, law = (rng.uniform(0.0, 0.1, N), 0) if weight else (np.full(N, 0.2), 1)
+    out = (np.full((N, 3), np.nan), np.full(N, np.nan))
+    return (mass, 5.0 * position**3, softening, law, 4, 3, 1e-2, 0.1, 0.7), out
+
+
+def octree(rng, weight):
+    n = 500
+    position = rng.normal(size=(n, 3)) * 10.0 ** rng.integers(-12, 1, n)[:, None]
+    position[30:60] = position[30]
+    return (position, 4), (np.zeros(n, np.int64), np.zeros((2 * n + 1, 4), np.int64), np.zeros(1, np.int64))
+
+
 def acceleration_jerk(rng, weight):
     out = (np.full((N, 3), np.nan), np.full((N, 3), np.nan), np.full(N, np.nan))
     return (*_bodies(rng), *_law(rng, weight)), out
@@ -117,7 +137,8 @@ def hilbert_index(rng, weight):
 SAMPLES = {
     f.__name__: f
     for f in (
-        acceleration, acceleration_jerk, chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
+        acceleration, acceleration_compact, acceleration_jerk, fmm, octree,
+        chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
         hilbert_index, post_newtonian,
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from askel.integrators import Evaluation, SumInteraction, interaction_conformance
 from askel.integrators.conformance import HarmonicField, ReferenceGravity
-from askel.nbody import DirectGravity
+from askel.nbody import DirectGravity, Fmm
 from askel.particles import InputError, Particles
 
 import askel
@@ -29,6 +29,10 @@ INTERACTIONS = {
     "DirectGravity softened": (lambda: DirectGravity(softening=0.3, star_star="softened"), True),
     "DirectGravity none": (lambda: DirectGravity(star_star="none"), True),
     "DirectGravity reference": (lambda: DirectGravity(backend="reference"), True),
+    "DirectGravity spline": (lambda: DirectGravity(kernel="spline"), True),
+    "DirectGravity wendland": (lambda: DirectGravity(kernel="wendland", softening=1.0), True),
+    "Fmm": (Fmm, True),
+    "Fmm wendland": (lambda: Fmm(kernel="wendland", softening=1.0), True),
     "ReferenceGravity": (ReferenceGravity, True),
     "HarmonicField": (HarmonicField, False),
     "SumInteraction": (lambda: SumInteraction([DirectGravity(), DirectGravity(softening=1.0)]), True),

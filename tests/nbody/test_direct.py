@@ -82,7 +82,7 @@ def test_threads_change_no_bit(monkeypatch, n):
 def test_forces_through_the_threaded_size_add_up_to_zero():
     rng = np.random.default_rng(3)
     mass, position = rng.random(2000), rng.normal(size=(2000, 3))
-    force = mass[:, None] * accelerations(position, mass)
+    force = mass[:, None] * accelerations(position, mass, kind="direct")
     assert np.abs(force.sum(axis=0)).max() < 1e-14 * np.abs(force).sum()
     reference = np.empty((2000, 3)), np.empty(2000)
     resolve("acceleration", "reference")(mass, position, np.zeros(2000), np.zeros(2000, bool), 1.0, 1.0, *reference)
@@ -126,7 +126,7 @@ def test_plain_function():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "magic"}, "'magic' is unknown; known: direct"),
+        ({"kind": "magic"}, "'magic' is unknown; known: direct, fmm"),
         ({"position": [[0, 0], [1, 0]]}, r"shape \(2, 2\); expected \(n, 3\)"),
         ({"mass": [1.0]}, "shape"),
         ({"mass": [1.0, -1.0]}, "masses must be zero or positive"),
@@ -134,6 +134,8 @@ def test_plain_function():
         ({"position": [[1, 0, 0], [1, 0, 0]]}, "same position"),
         ({"softening": [-0.1, 0.1]}, "zero or positive"),
         ({"relative_error": 0.0}, "between 0 and 1"),
+        ({"relative_error": 0.5}, "1e-07 to 0.1"),
+        ({"kernel": "gauss"}, "'gauss' is unknown; known: plummer"),
     ],
 )
 def test_plain_function_refuses(change, message):

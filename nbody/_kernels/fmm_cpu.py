@@ -1,0 +1,453 @@
+"""Fast multipole gravity, numba on the CPU; `fmm_reference` is the readable twin and has the equations and the legend.
+
+Every sink cell owns what it receives: going down the tree, a cell gets the list of source cells that its parent could not settle,
+tests them, takes far ones into its local expansion, and hands the rest to its children. Both partners of a pair come to the same
+verdict, so momentum is conserved although nothing is written for the partner. All sums have one order, whatever the number
+of threads. Sinks and sources may be different trees.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import njit, prange
+
+from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
+from .expansion_cpu import (
+    BOUND,
+    HIGH,
+    LIMIT,
+    LOW,
+    POWER,
+    RADIUS,
+    REACH,
+    evaluate_local,
+    multipoles,
+    outline,
+    outlines,
+    shift_local,
+)
+from .expansion_tables import HEAD, LANES, tables
+from .expansion_vectors import translate_2, translate_3, translate_4, translate_5, translate_6
+from .fmm_reference import GROUP, WIDE
+from .near_vectors import pull_others, pull_own
+from .octree_cpu import octree
+from .softening_cpu import factors
+
+UNIT = 60  # coordinates are scaled below 2^UNIT, so that squares of all distances that occur fit into float32
+EMPTY = 2.0**62  # coordinates of the empty row of moments: outside of all, and its square still fits
+TINY = 1e-30  # keeps the blurred square of a distance above zero
+TASKS = 64  # about so many parts are shared among threads
+THREADS_FROM = 4096  # particles; below it starting threads costs more than it saves
+
+
+class Tree(NamedTuple):
+    """Cells, their bounds and moments; particles in the order of the tree, one array per component, LANES rows longer."""
+
+    cells: np.ndarray
+    bound: np.ndarray
+    rows: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    m: np.ndarray
+    s: np.ndarray
+
+
+@njit(cache=True, error_model="numpy")
+def _gather(order, mass, position, softening, scale, tree):
+    n = len(order)
+    for k in range(n + LANES):
+        i = order[min(k, n - 1)]
+        tree.x[k], tree.y[k], tree.z[k] = scale * position[i, 0], scale * position[i, 1], scale * position[i, 2]
+        tree.m[k] = mass[i]
+        tree.s[k] = (scale * softening[i]) ** 2
+
+
+@njit(cache=True, error_model="numpy")
+def _coarse(group, sink, source, stack, point, coarse):
+    """Overwrite squared accelerations and potentials of a group's particles, roughly.
+
+    Cells that do not overlap the group are taken as points, leaves that do are blurred by their radii.
+    """
+    itself, out = np.zeros(2, np.int64), np.empty(4 * LANES)
+    u, v, cells = sink.bound, source.bound, source.cells
+    stack[0], top, points = 0, 1, 0
+    while top > 0:
+        top -= 1
+        b = stack[top]
+        dx, dy, dz = v[b, 0] - u[group, 0], v[b, 1] - u[group, 1], v[b, 2] - u[group, 2]
+        reach = v[b, RADIUS] + u[group, RADIUS]
+        apart = dx * dx + dy * dy + dz * dz > reach * reach
+        if apart or cells[b, 2] == 0:
+            point[0, points], point[1, points], point[2, points] = v[b, 0], v[b, 1], v[b, 2]
+            point[3, points] = v[b, POWER]
+            point[4, points] = v[b, HIGH] if apart else v[b, HIGH] + v[b, RADIUS] ** 2 + TINY
+            points += 1
+        else:
+            for child in range(cells[b, 2], cells[b, 3]):
+                stack[top] = child
+                top += 1
+    itself[1] = points
+    px, py, pz, pm, ps = point[0], point[1], point[2], point[3], point[4]
+    for k in range(sink.cells[group, 0], sink.cells[group, 1], LANES):
+        pull_others(sink.x, sink.y, sink.z, sink.s, k, px, py, pz, pm, ps, itself, 1, out)
+        for lane in range(min(LANES, sink.cells[group, 1] - k)):
+            coarse[k + lane, 0] = out[lane] ** 2 + out[LANES + lane] ** 2 + out[2 * LANES + lane] ** 2
+            coarse[k + lane, 1] = out[3 * LANES + lane]
+
+
+@njit(cache=True, error_model="numpy")
+def _limits(sink, source, tolerance, wide):
+    """Overwrite the error each cell may receive from a source: its smallest acceleration, roughly, times the tolerance.
+
+    ``wide`` is overwritten by whether the potential changes much across a leaf.
+    """
+    cells, bound = sink.cells, sink.bound
+    coarse = np.empty((cells[0, 1], 2))
+    stack, point = np.empty(len(source.cells), np.int64), np.empty((5, len(source.cells)))
+    for c in range(len(cells)):
+        start, stop, first, last = cells[c]
+        if c == 0 and (stop - start <= GROUP or first == 0):
+            _coarse(c, sink, source, stack, point, coarse)
+        elif stop - start > GROUP:
+            for child in range(first, last):
+                if cells[child, 1] - cells[child, 0] <= GROUP or cells[child, 2] == 0:
+                    _coarse(child, sink, source, stack, point, coarse)
+    for c in range(len(cells) - 1, -1, -1):
+        start, stop, first, last = cells[c]
+        limit, most, depth = np.inf, 0.0, 0.0
+        wide[c] = False
+        if first > 0:
+            for child in range(first, last):
+                limit = min(limit, bound[child, LIMIT])
+        else:
+            for k in range(start, stop):
+                limit, most, depth = min(limit, coarse[k, 0]), max(most, coarse[k, 0]), max(depth, coarse[k, 1])
+            limit = tolerance * np.sqrt(limit)
+            wide[c] = stop - start > 1 and bound[c, RADIUS] * np.sqrt(most) > WIDE * depth
+        bound[c, LIMIT] = limit
+
+
+@njit(cache=True, error_model="numpy")
+def _split(tree, wide, compact, order):
+    """Return the tree with the particles of wide leaves as cells of their own, and room for moments."""
+    made = len(tree.cells)
+    total = made
+    for c in range(made):
+        if wide[c]:
+            total += tree.cells[c, 1] - tree.cells[c, 0]
+    cells, bound = np.empty((total, 4), np.int64), np.zeros((total, BOUND))
+    cells[:made], bound[:made] = tree.cells, tree.bound
+    rows = np.empty((total + 1, _width(order)))
+    rows[total] = 0.0
+    rows[total, :3] = EMPTY
+    larger = Tree(cells, bound, rows, tree.x, tree.y, tree.z, tree.m, tree.s)
+    for c in range(made):
+        if wide[c]:
+            cells[c, 2] = made
+            for k in range(cells[c, 0], cells[c, 1]):
+                cells[made, 0], cells[made, 1], cells[made, 2], cells[made, 3] = k, k + 1, 0, 0
+                outline(made, larger, compact)
+                bound[made, LIMIT] = bound[c, LIMIT]
+                made += 1
+            cells[c, 3] = made
+    return larger
+
+
+@njit(cache=True, error_model="numpy")
+def _error(bound, c, radius, order):
+    """Return sum_q binomial(order, q) P_q radius^(order - q): what is left out, times r^(order + 2)."""
+    total = bound[c, POWER]
+    for q in range(1, order + 1):
+        total = total * radius + bound[c, POWER + q]
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def _far(u, a, v, b, order, coherence):
+    """Return whether cell a, of bounds u, and cell b, of bounds v, see each other as expansions; the same for (v, b, u, a)."""
+    dx, dy, dz = u[a, 0] - v[b, 0], u[a, 1] - v[b, 1], u[a, 2] - v[b, 2]
+    r2 = dx * dx + dy * dy + dz * dz
+    reach = u[a, RADIUS] + v[b, RADIUS] + max(u[a, REACH], v[b, REACH])
+    if not r2 > reach * reach:
+        return False
+    r, wider = np.sqrt(r2), max(u[a, RADIUS], v[b, RADIUS])
+    denominator, power = r2, r2
+    for _ in range(order):
+        denominator *= r
+        power *= wider
+    if power > coherence * denominator:
+        return False
+    spread = 0.0
+    if u[a, REACH] + v[b, REACH] == 0.0:
+        spread = 0.75 * (max(u[a, HIGH], v[b, HIGH]) - max(u[a, LOW], v[b, LOW])) / r2
+        if spread > 0.25 * coherence:
+            return False
+        spread /= r2
+    if _error(v, b, u[a, RADIUS], order) / denominator + spread * v[b, POWER] > u[a, LIMIT]:
+        return False
+    return _error(u, a, v[b, RADIUS], order) / denominator + spread * u[a, POWER] <= v[b, LIMIT]
+
+
+@njit(cache=True, error_model="numpy")
+def _translate(order, rows, place, sources, count, lanes):
+    """Add the expansions of ``count`` sources, filled up to eights with the empty row at the end."""
+    while count % LANES:
+        sources[count] = len(rows) - 1
+        count += 1
+    for at in range(0, count, LANES):
+        if order == 2:
+            translate_2(rows, place, sources, at, lanes)
+        elif order == 3:
+            translate_3(rows, place, sources, at, lanes)
+        elif order == 4:
+            translate_4(rows, place, sources, at, lanes)
+        elif order == 5:
+            translate_5(rows, place, sources, at, lanes)
+        else:
+            translate_6(rows, place, sources, at, lanes)
+
+
+@njit(cache=True, error_model="numpy")
+def _longer(array, needed):
+    """Return the array, or a copy of twice the length where ``needed`` entries do not fit."""
+    if needed <= len(array):
+        return array
+    copy = np.empty(2 * needed, array.dtype)
+    copy[: len(array)] = array
+    return copy
+
+
+@njit(cache=True, error_model="numpy")
+def _more_rows(array, needed):
+    """Return the array, or a copy with twice the rows where ``needed`` do not fit."""
+    if needed <= len(array):
+        return array
+    copy = np.empty((2 * needed, array.shape[1]), array.dtype)
+    copy[: len(array)] = array
+    return copy
+
+
+@njit(cache=True, error_model="numpy")
+def _near(c, sink, source, itself, ranges, pairs, total):
+    """Add the pull of ranges of particles, and of the cell itself, to the sums of the cell's particles; Plummer's law."""
+    start, stop = sink.cells[c, 0], sink.cells[c, 1]
+    s, f = sink, source
+    own, out = np.empty(2, np.int64), np.empty(4 * LANES)
+    own[0], own[1] = start, stop
+    for first in range(start, stop, LANES):
+        pull_others(s.x, s.y, s.z, s.s, first, f.x, f.y, f.z, f.m, f.s, ranges, pairs, out)
+        _add_lanes(first, stop, out, total)
+        if itself:
+            pull_own(s.x, s.y, s.z, s.s, first, s.x, s.y, s.z, s.m, s.s, own, 1, out)
+            _add_lanes(first, stop, out, total)
+
+
+@njit(cache=True, error_model="numpy")
+def _add_lanes(first, stop, out, total):
+    for k in range(first, min(first + LANES, stop)):
+        for d in range(4):
+            total[k, d] += out[d * LANES + k - first]
+
+
+@njit(cache=True, error_model="numpy")
+def _near_compact(law, c, sink, source, itself, ranges, pairs, total):
+    """Add the same with a softening law of finite radius."""
+    start, stop = sink.cells[c, 0], sink.cells[c, 1]
+    for k in range(start, stop):
+        ax = ay = az = phi = 0.0
+        for pair in range(pairs + 1 if itself else pairs):
+            low, high = (ranges[2 * pair], ranges[2 * pair + 1]) if pair < pairs else (start, stop)
+            for j in range(low, high):
+                if pair < pairs or j != k:
+                    dx, dy, dz = source.x[j] - sink.x[k], source.y[j] - sink.y[k], source.z[j] - sink.z[k]
+                    w, g = factors(law, dx * dx + dy * dy + dz * dz, np.sqrt(max(sink.s[k], source.s[j])))
+                    ax += source.m[j] * w * dx
+                    ay += source.m[j] * w * dy
+                    az += source.m[j] * w * dz
+                    phi += source.m[j] * g
+        total[k, 0] += ax
+        total[k, 1] += ay
+        total[k, 2] += az
+        total[k, 3] += phi
+
+
+@njit(cache=True, error_model="numpy")
+def _evaluate(c, sink, local, T, lower, power, total):
+    """Add a local expansion to the sums of the cell's particles."""
+    x, y, z = sink.bound[c, 0], sink.bound[c, 1], sink.bound[c, 2]
+    for k in range(sink.cells[c, 0], sink.cells[c, 1]):
+        far = evaluate_local(local, sink.x[k] - x, sink.y[k] - y, sink.z[k] - z, T, lower, power)
+        for d in range(4):
+            total[k, d] += far[d]
+
+
+@njit(cache=True, error_model="numpy")
+def _sort_out(c, sink, source, same, order, coherence, leaf_size, start, stop, pool, extra, far, near):
+    """Settle the sources pool[start:stop] of a sink cell, or split them.
+
+    Returns how many entries are in far, near (pairs) and pool, and whether the sink is a near source of itself. Behind ``stop``
+    the pool gets what the children of the sink must settle.
+    """
+    u, v, cells = sink.bound, source.bound, source.cells
+    is_leaf, few = sink.cells[c, 2] == 0, sink.cells[c, 1] - sink.cells[c, 0] <= leaf_size
+    n_far, n_near, end, itself = 0, 0, stop, False
+    for k in range(start, stop):
+        extra[0], n_extra = pool[k], 1
+        while n_extra > 0:
+            n_extra -= 1
+            b = extra[n_extra]
+            if _far(u, c, v, b, order, coherence):
+                far[n_far] = b
+                n_far += 1
+                continue
+            i, j, first, last = cells[b, 0], cells[b, 1], cells[b, 2], cells[b, 3]
+            if (few and j - i <= leaf_size) or (is_leaf and first == 0):
+                if same and b == c:
+                    itself = True
+                elif n_near > 0 and near[2 * n_near - 1] == i:
+                    near[2 * n_near - 1] = j
+                else:
+                    near[2 * n_near], near[2 * n_near + 1] = i, j
+                    n_near += 1
+            elif same and b == c:
+                for child in range(first, last):
+                    pool[end] = child
+                    end += 1
+            elif first > 0 and (is_leaf or v[b, RADIUS] > u[c, RADIUS] or (v[b, RADIUS] == u[c, RADIUS] and b > c)):
+                for child in range(last - 1, first - 1, -1):
+                    extra[n_extra] = child
+                    n_extra += 1
+            else:
+                pool[end] = b
+                end += 1
+    return n_far, n_near, end, itself
+
+
+@njit(cache=True, error_model="numpy")
+def _descend(root, given, above, sink, source, same, T, order, coherence, law, leaf_size, smallest, total):
+    """Go down from a sink cell, whose parent left it the sources ``given`` and the local expansion ``above``.
+
+    Cells of at most ``smallest`` particles are not done but returned: rows (cell, first, last + 1 of its sources in the list
+    that follows), that list, and their local expansions.
+    """
+    cells, bound, rows = sink.cells, sink.bound, sink.rows
+    K = len(T.below)
+    lower = order * (order + 1) * (order + 2) // 6
+    lanes, mine, power = np.empty((K, LANES)), np.empty(K), np.empty(K)
+    frame, local = np.empty((64, 3), np.int64), np.empty((64, K))
+    most = len(source.cells)
+    pool, extra = np.empty(2 * most, np.int64), np.empty(most, np.int64)
+    far, near = np.empty(most + LANES, np.int64), np.empty(2 * most, np.int64)
+    left, left_sources, left_local = np.empty((0, 3), np.int64), np.empty(0, np.int64), np.empty((0, K))
+    n_left, n_sources, frames = 0, 0, 1
+    pool = _longer(pool, len(given))
+    pool[: len(given)] = given
+    frame[0, 0], frame[0, 1], frame[0, 2] = root, 0, len(given)
+    local[0] = above
+    while frames > 0:
+        frames -= 1
+        c, start, stop = frame[frames, 0], frame[frames, 1], frame[frames, 2]
+        if cells[c, 1] - cells[c, 0] <= smallest:
+            left, left_local = _more_rows(left, n_left + 1), _more_rows(left_local, n_left + 1)
+            left_sources = _longer(left_sources, n_sources + stop - start)
+            left_sources[n_sources : n_sources + stop - start] = pool[start:stop]
+            left[n_left, 0], left[n_left, 1], left[n_left, 2] = c, n_sources, n_sources + stop - start
+            left_local[n_left] = local[frames]
+            n_left += 1
+            n_sources += stop - start
+            continue
+        pool = _longer(pool, stop + most)
+        n_far, n_near, end, itself = _sort_out(
+            c, sink, source, same, order, coherence, leaf_size, start, stop, pool, extra, far, near
+        )
+        lanes[:] = 0.0
+        _translate(order, source.rows, rows[c], far, n_far, lanes)
+        for n in range(K):
+            mine[n] = local[frames, n] + lanes[n].sum()
+        if law > 0:
+            _near_compact(law, c, sink, source, itself, near, n_near, total)
+        elif n_near > 0 or itself:
+            _near(c, sink, source, itself, near, n_near, total)
+        first, last = cells[c, 2], cells[c, 3]
+        if first == 0:
+            _evaluate(c, sink, mine, T, lower, power, total)
+            continue
+        frame, local = _more_rows(frame, frames + last - first), _more_rows(local, frames + last - first)
+        for child in range(last - 1, first - 1, -1):
+            x, y, z = bound[child, 0] - bound[c, 0], bound[child, 1] - bound[c, 1], bound[child, 2] - bound[c, 2]
+            shift_local(mine, x, y, z, T, power, local[frames])
+            frame[frames, 0], frame[frames, 1], frame[frames, 2] = child, stop, end
+            frames += 1
+    return left[:n_left], left_sources[:n_sources], left_local[:n_left]
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def _shared(left, left_sources, left_local, sink, source, same, T, order, coherence, law, leaf_size, total):
+    for k in prange(len(left)):
+        given = left_sources[left[k, 1] : left[k, 2]]
+        _descend(left[k, 0], given, left_local[k], sink, source, same, T, order, coherence, law, leaf_size, 0, total)
+
+
+@njit(cache=True, error_model="numpy")
+def _grow(mass, position, softening, scale, compact, leaf_size, T, order, tolerance):
+    """Return the order of the particles and the tree over them."""
+    n = len(mass)
+    who, cells, count = np.empty(n, np.int64), np.empty((2 * n + 1, 4), np.int64), np.zeros(1, np.int64)
+    octree(position, leaf_size, who, cells, count)
+    made = count[0]
+    component = np.empty((5, n + LANES))
+    x, y, z, m, s = component[0], component[1], component[2], component[3], component[4]
+    tree = Tree(cells[:made], np.zeros((made, BOUND)), np.empty((0, 0)), x, y, z, m, s)
+    _gather(who, mass, position, softening, scale, tree)
+    outlines(tree, compact)
+    wide = np.empty(made, np.bool_)
+    _limits(tree, tree, tolerance, wide)
+    tree = _split(tree, wide, compact, order)
+    multipoles(tree, compact, T, order)
+    return who, tree
+
+
+@njit(cache=True, error_model="numpy")
+def _width(order):
+    return -(-(HEAD + (order + 1) * (order + 2) * (order + 3) // 6 - 3) // LANES) * LANES
+
+
+@njit(cache=True, error_model="numpy")
+def _scatter(who, total, scale, G, acceleration, potential):
+    bad = 0.0
+    for k in range(len(who)):
+        i = who[k]
+        for d in range(3):
+            acceleration[i, d] = G * scale * scale * total[k, d]
+        potential[i] = -G * scale * total[k, 3]
+        bad += 0.0 * (acceleration[i, 0] + acceleration[i, 1] + acceleration[i, 2] + potential[i])
+    return STATUS_OK if bad == 0.0 else STATUS_NOT_FINITE
+
+
+@njit(cache=True, error_model="numpy")
+def _whole(tree, same, T, order, coherence, law, leaf_size, smallest, total):
+    given, above = np.zeros(1, np.int64), np.zeros(len(T.below))
+    return _descend(0, given, above, tree, tree, same, T, order, coherence, law, leaf_size, smallest, total)
+
+
+def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential):
+    """Overwrite accelerations and potentials."""
+    n = len(mass)
+    if n == 0:
+        return STATUS_OK
+    size = np.abs(position).max()
+    if not (np.isfinite(size) and np.isfinite(softening).all()):
+        acceleration[:] = np.nan
+        potential[:] = np.where(np.isfinite(position).all(axis=1) & np.isfinite(softening), 0.0, np.nan)
+        return STATUS_NOT_FINITE
+    scale = 2.0 ** (UNIT - np.frexp(size)[1])
+    T = tables(order)
+    who, tree = _grow(mass, position, softening, scale, law > 0, leaf_size, T, order, tolerance)
+    total = np.zeros((n, 4))
+    threaded = n >= THREADS_FROM and numba.get_num_threads() > 1
+    left, given, above = _whole(tree, True, T, order, coherence, law, leaf_size, n // TASKS if threaded else 0, total)
+    if threaded:
+        _shared(left, given, above, tree, tree, True, T, order, coherence, law, leaf_size, total)
+    return _scatter(who, total, scale, G, acceleration, potential)

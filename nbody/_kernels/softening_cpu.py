@@ -1,0 +1,27 @@
+"""Softening laws of finite radius for one pair, to be inlined; `softening_reference.factors` has the equations."""
+
+import numpy as np
+from numba import njit
+
+from .softening_reference import WENDLAND
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def factors(law, r2, h):
+    """Return w and g of a pair: a = m w r, phi = -m g."""
+    r = np.sqrt(r2)
+    if not r < h:
+        inverse = 1.0 / r
+        return inverse * inverse * inverse, inverse
+    scale = 1.0 / h
+    u = r * scale
+    if law == WENDLAND:
+        w = 14.0 + u * u * (-84.0 + u * (140.0 + u * (-90.0 + 21.0 * u)))
+        g = 3.0 + u * u * (-7.0 + u * u * (21.0 + u * (-28.0 + u * (15.0 - 3.0 * u))))
+    elif u < 0.5:
+        w = 32.0 / 3.0 + u * u * (-38.4 + 32.0 * u)
+        g = 2.8 + u * u * (-16.0 / 3.0 + u * u * (9.6 - 6.4 * u))
+    else:
+        w = 64.0 / 3.0 + u * (-48.0 + u * (38.4 - 32.0 / 3.0 * u)) - 1.0 / (15.0 * u * u * u)
+        g = 3.2 + u * u * (-32.0 / 3.0 + u * (16.0 + u * (-9.6 + 32.0 / 15.0 * u))) - 1.0 / (15.0 * u)
+    return w * scale * scale * scale, g * scale
