@@ -1,7 +1,7 @@
 """``askel plot``: one picture of a trajectory, chosen by what it holds.
 
 Bodies: orbits, the closest pair, energy error, orbital elements, strain. Atoms: temperature by element, energy, pair
-distributions, vibrations.
+distributions, vibrations. Galaxies: surface density, black holes, Lagrangian radii, profiles, strain.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .galaxy_history import GalaxyRun, holds_galaxy, read_galaxy_run
 from .history import History, Pair, pairs_of, read_history
 from .molecules import Molecules, holds_atoms, read_molecules
 from .particles import InputError
@@ -51,6 +52,8 @@ def plot(
     name = Path(source).name
     if holds_atoms(Path(source)):
         picture = molecular_figure(read_molecules(Path(source), last), name)
+    elif holds_galaxy(Path(source)):
+        picture = galaxy_figure(read_galaxy_run(Path(source), last), plane, name)
     else:
         picture = figure(read_history(Path(source), last), plane, name)
     metadata = {"Date": None} if target.suffix.lower() == ".svg" else None
@@ -91,6 +94,22 @@ def molecular_figure(molecules: Molecules, title: str) -> Figure:
         draw(picture, molecules)
         frames, time = molecules.frames, molecules.time
         text = f"{title}   ·   {frames.n} atoms, {len(frames)} frames, t = {time[0]:.4g} … {time[-1]:.4g} ps"
+        picture.suptitle(text, x=0.01, ha="left", fontsize=9, color="#666666")
+    return picture
+
+
+def galaxy_figure(run: GalaxyRun, plane: str, title: str) -> Figure:
+    """Return the picture of many bodies as a matplotlib figure, without a window."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from .galaxy_panels import draw
+
+    with matplotlib.rc_context(STYLE):
+        picture = Figure(figsize=(11.0, 8.4), layout="constrained")
+        draw(picture, run, plane)
+        time = f"t = {run.time[0]:.4g} … {run.time[-1]:.4g}{unit_text(run.units, 'time', ' ')}"
+        text = f"{title}   ·   {run.last.n} bodies, {time}"
         picture.suptitle(text, x=0.01, ha="left", fontsize=9, color="#666666")
     return picture
 
