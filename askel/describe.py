@@ -26,7 +26,18 @@ def describe(path: Path) -> dict[str, Any]:
     if path.suffix in (".h5", ".hdf5") and (found := segments_in(path)) is not None:
         with found as file:
             return _segments(path, file)
-    return info(path)
+    facts = info(path)
+    if facts["format"] == "h5md" and facts.get("frames"):
+        facts |= _many_bodies(path)
+    return facts
+
+
+def _many_bodies(path: Path) -> dict[str, Any]:
+    """Return what is said of galaxies alone."""
+    from .galaxy_facts import galaxy_facts
+    from .galaxy_history import holds_galaxy
+
+    return galaxy_facts(path) if holds_galaxy(path) else {}
 
 
 def segments_in(path: Path) -> Any:

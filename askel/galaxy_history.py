@@ -204,19 +204,21 @@ def density_centre(mass: ArrayLike, position: ArrayLike, start: ArrayLike | None
     """Return where bodies are densest, (3,): spheres shrink around their centre of mass.
 
     The first sphere is around ``start``, or else around the body with the densest surroundings of a sample (so that of two
-    galaxies it is in one), and holds a quarter of all; each next one is a tenth smaller, until a hundredth of all or 32
-    bodies are left.
+    galaxies it is in one), and holds a quarter of all; each next one is a tenth smaller, until a fiftieth of all or 32
+    bodies are left. Of fewer bodies it is the centre of mass.
 
     Reference: Power et al. 2003, doi:10.1046/j.1365-8711.2003.05925.x (appendix).
     """
     m, x = np.asarray(mass, np.float64), np.asarray(position, np.float64)
     centre = _densest(x) if start is None else np.asarray(start, np.float64)
     distance = np.linalg.norm(x - centre, axis=1)
-    radius = float(np.quantile(distance, 0.25)) if len(x) > 128 else float(distance.max())
-    least = max(len(x) // 100, 32)
+    radius = float(np.quantile(distance, max(0.25, min(1.0, 64 / len(x)))))
+    least = max(len(x) // 50, 32)
+    if len(x) <= least:
+        return np.asarray(m @ x / m.sum())
     while True:
         inside = distance <= radius
-        if inside.sum() <= min(least, len(x)):
+        if inside.sum() <= least or radius == 0.0:
             return centre
         m, x = m[inside], x[inside]
         centre = m @ x / m.sum()
