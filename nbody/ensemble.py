@@ -207,13 +207,12 @@ def run_batch(
     holes = _holes(black_hole, bool(terms) or merger_distance is not None, (k, n))
     rules = _rules(stop, tide, light)
     end = np.broadcast_to(np.asarray(t_end, float), (k,)).copy()
-    out = _Output(k, n, track if k == 1 else 0)
+    out = _Output(s, track if k == 1 else 0)
     torn = "collision" in stop and bool(holes.any())  # stars by black holes, which the chain knows
     if n == 3 and not terms and merger_distance is None and not rules[_CAPTURE] and not torn:
         resolve("ensemble_three", backend)(
             _block(k), gravitational_constant, m, x, v, size, end, tolerance, ROWS, max_steps, rules, *out.three()
         )
-        out.spin[:] = s
     else:
         scale = 0.0 if merger_distance is None else merger_distance * 2.0 * gravitational_constant / light**2
         touching = "collision" in stop
@@ -321,8 +320,9 @@ def _rules(stop: Sequence[str], tide: float, light: float) -> FloatArray:
 class _Output:
     """The arrays that kernels fill."""
 
-    def __init__(self, k: int, n: int, track: int) -> None:
-        self.position, self.velocity, self.spin = (np.empty((k, n, 3)) for _ in range(3))
+    def __init__(self, spin: FloatArray, track: int) -> None:
+        k, n = spin.shape[:2]
+        self.position, self.velocity, self.spin = np.empty((k, n, 3)), np.empty((k, n, 3)), spin.copy()
         self.results, self.counts = np.zeros((k, 4)), np.zeros((k, 6), np.int64)
         self.orbits, self.members = np.full((k, n - 1, 4), np.nan), np.zeros((k, n - 1, 2), np.int64)
         self.labels = np.zeros((k, n), np.int64)
