@@ -33,7 +33,8 @@ from .integrators import (
 )
 from .integrators.step_doubling import StepDoubling
 from .options import options_of
-from .particles import InputError, Particles, UnitSystem
+from .particles import SERIAL, Exchange, InputError, Particles, UnitSystem
+from .particles.collective import on_first, spread
 from .particles.units import LENGTH, TIME, parse_quantity
 from .sources import particles_of
 from .tables import Config
@@ -55,11 +56,12 @@ class Job:
     Attributes
     ----------
     config : the job with everything resolved that it left open
-    particles : the initial state
+    particles : the initial state; of several ranks, what this one owns of it
     propagator, controller, resolver, potential : as ``Simulation`` takes them
     molecular : bool, whether it moves atoms: temperatures are watched then
     thermostat : the layer around the propagator, or None
     estimators : names of those of the error control
+    exchange : Exchange between ranks
     t_end, every, series_every : float, in the time unit of the particles
     checkpoint_seconds : float, wall-clock time
     warnings : lines a user should read
@@ -80,6 +82,7 @@ class Job:
     molecular: bool = False
     thermostat: Any = None
     estimators: tuple[str, ...] = ()
+    exchange: Exchange = SERIAL
 
     def simulation(self, observers: tuple[Observer, ...] = ()) -> Simulation:
         """Return the run loop over a copy of the initial state."""
@@ -90,18 +93,20 @@ class Job:
             observers=observers,
             resolver=self.resolver,
             potential=self.potential,
+            exchange=self.exchange,
             seed=self.config.run.seed,
         )
 
 
-def build(config: Config, folder: Path, particles: Particles | None = None) -> Job:
+def build(config: Config, folder: Path, particles: Particles | None = None, exchange: Exchange = SERIAL) -> Job:
     """Make and check everything a job names.
 
     Parameters
     ----------
     config : the job
     folder : where the names of input files start from
-    particles : the state of a checkpoint, instead of [particles]
+    particles : the state of a checkpoint, instead of [particles]; of several ranks, rank 0 has it
+    exchange : Exchange between ranks; rank 0 reads and checks the whole state before it is shared out
 
     Raises
     ------
@@ -109,23 +114,20 @@ def build(config: Config, folder: Path, particles: Particles | None = None) -> J
 
     """
     fresh = particles is None
-    if particles is None:
-        particles = particles_of(config, folder)
-    checks.masses(particles)
-    checks.softening(config, particles)
-    checks.post_newtonian(config, particles)
-    checks.mergers(config, particles)
+    checks.ranks(config, exchange)
+    whole = on_first(exchange, lambda: _checked_state(config, folder, particles))
+    particles = spread(exchange, whole)
     times = _times(config, particles)
     resolver = _resolver(config)
-    method = _method(config, particles, folder, times["t_end"] - particles.time, resolver)
+    method = _method(config, particles, folder, times["t_end"] - particles.time, resolver, exchange)
     around = build_stride.Surroundings(method.propagator)
     if method.molecular or config.thermostat is not None:
         step = _fixed_step(config, method)
-        around = build_stride.surround(config, method.propagator, method.potential, step, particles, folder)
+        around = build_stride.surround(config, method.propagator, method.potential, step, particles, folder, exchange)
     notes = list(around.warnings)
     if method.takes == "model":
         notes += [
-            *method.propagator.notes(particles),
+            *method.propagator.notes(particles if whole is None else whole),
             *_whole_strides(times, method.controller.step, particles, config),
         ]
     if fresh and not times["t_end"] > particles.time:
@@ -146,7 +148,19 @@ def build(config: Config, folder: Path, particles: Particles | None = None) -> J
         molecular=method.molecular,
         thermostat=around.thermostat,
         estimators=around.estimators,
+        exchange=exchange,
     )
+
+
+def _checked_state(config: Config, folder: Path, particles: Particles | None) -> Particles:
+    """Return the initial state, after all checks that need the whole of it."""
+    state = particles_of(config, folder) if particles is None else particles
+    checks.masses(state)
+    checks.softening(config, state)
+    checks.post_newtonian(config, state)
+    checks.mergers(config, state)
+    _times(config, state)
+    return state
 
 
 def _times(config: Config, particles: Particles) -> dict[str, float]:
@@ -222,7 +236,9 @@ class _Method:
     molecular: bool
 
 
-def _method(config: Config, particles: Particles, folder: Path, span: float, resolver: Resolver) -> _Method:
+def _method(
+    config: Config, particles: Particles, folder: Path, span: float, resolver: Resolver, exchange: Exchange
+) -> _Method:
     """Return the propagator, its controller, and the interaction that gives the potential energy where it does not."""
     known = registered()
     kind = config.integrator.kind
@@ -236,7 +252,7 @@ def _method(config: Config, particles: Particles, folder: Path, span: float, res
     molecular = build_stride.is_molecular(config, entry.takes)
     if entry.takes == "model":
         build_stride.refuse_gravity(config, kind)
-        stride, step = build_stride.stride_and_step(config, factory, options, folder, particles)
+        stride, step = build_stride.stride_and_step(config, factory, options, folder, particles, exchange)
         forces = build_stride.forces_of(config, folder, particles)
         return _Method(stride, Fixed(step), forces, entry.takes, molecular)
     if config.integrator.model is not None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .integrators import Evaluation, Interaction, Propagator
-from .particles import UNIT_SYSTEMS, InputError, Particles
+from .particles import UNIT_SYSTEMS, Exchange, InputError, Particles
+from .particles.collective import first_one
 from .particles.units import ENERGY, LENGTH, TIME, VELOCITY
 from .tables import Config, ErrorControl, Gravity
 
@@ -131,7 +132,7 @@ def _atoms_in_ase_units(particles: Particles, what: str) -> None:
 
 
 def stride_and_step(
-    config: Config, factory: Any, options: Mapping[str, Any], folder: Path, particles: Particles
+    config: Config, factory: Any, options: Mapping[str, Any], folder: Path, particles: Particles, exchange: Exchange
 ) -> tuple[Propagator, float]:
     """Return the learned stride of [integrator], tried once on the particles, and its step."""
     settings = config.integrator
@@ -140,7 +141,7 @@ def stride_and_step(
     if settings.tolerance is not None:
         raise InputError("integrator.tolerance: a stride has no order; put tolerance into [error_control]")
     _atoms_in_ase_units(particles, f"integrator.kind = {settings.kind!r}")
-    stride: Propagator = factory(model_path(settings.model, folder), **options)
+    stride: Propagator = factory(model_path(settings.model, folder), **options, exchange=exchange)
     known = stride.capabilities.strides or ()
     if settings.step is None:
         step = max(known)
@@ -154,9 +155,21 @@ def stride_and_step(
                 f"{', '.join(f'{h * fs:g}' for h in known)} fs"
             )
     if config.error_control is None or config.error_control.fallback is None:
+        if exchange.size > 1:
+            first_one(exchange, lambda: _compile(factory(model_path(str(settings.model), folder), **options), step))
         # what the very first stride refuses is found before anything is written
         stride.advance(particles.clone(), stride.start(particles), step)
     return stride, step
+
+
+def _compile(stride: Any, step: float) -> None:
+    """Do a stride of two atoms, so that the kernels are compiled."""
+    engine = stride.engine
+    apart = 0.5 * (engine.shortest + engine.architecture.cutoff)
+    position, kinds = np.array([[0.0, 0.0, 0.0], [apart, 0.0, 0.0]]), np.full(2, engine.architecture.species[0])
+    mass = np.full(2, engine.architecture.masses[0])
+    pair = Particles(mass, position, 1e-3 * position[::-1], units=UNIT_SYSTEMS["ase"], species=kinds)
+    stride.advance(pair, stride.start(pair), step)
 
 
 def whole_strides(span: float, step: float) -> tuple[float, bool]:
@@ -169,7 +182,13 @@ def whole_strides(span: float, step: float) -> tuple[float, bool]:
 
 
 def surround(
-    config: Config, propagator: Propagator, forces: Interaction | None, step: float, particles: Particles, folder: Path
+    config: Config,
+    propagator: Propagator,
+    forces: Interaction | None,
+    step: float,
+    particles: Particles,
+    folder: Path,
+    exchange: Exchange,
 ) -> Surroundings:
     """Return a method with error control, thermostat and barostat around it, in that order."""
     notes: list[str] = []
@@ -177,7 +196,7 @@ def surround(
     if config.error_control is not None:
         controlled, notes = _controlled(config, propagator, forces, particles, folder)
         propagator, names = controlled, tuple(e.name for e in controlled.estimators)
-    layer = _thermostat(config, step, particles)
+    layer = _thermostat(config, step, particles, exchange)
     if layer is not None:
         from .md.thermostats import Thermostatted
 
@@ -188,7 +207,7 @@ def surround(
     return Surroundings(propagator, layer, names, tuple(notes))
 
 
-def _thermostat(config: Config, step: float, particles: Particles) -> Any:
+def _thermostat(config: Config, step: float, particles: Particles, exchange: Exchange) -> Any:
     table = config.thermostat
     if table is None:
         return None
@@ -204,7 +223,7 @@ def _thermostat(config: Config, step: float, particles: Particles) -> Any:
     for name in options:
         if name not in known:
             raise InputError(f"thermostat.{name}: {table.kind!r} has no such option; remove it, or take another kind")
-    return thermostat(table.kind, table.temperature, time, seed=config.run.seed, **options)
+    return thermostat(table.kind, table.temperature, time, seed=config.run.seed, exchange=exchange, **options)
 
 
 def _barostatted(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .integrators import Propagator, PropagatorEntry
-from .particles import FIELDS, KINDS, InputError, Particles
+from .particles import FIELDS, KINDS, Exchange, InputError, Particles
 from .particles.units import LENGTH, TIME
 from .sources import SPIN_TERMS
 from .tables import Config
@@ -24,6 +24,18 @@ DOUBTFUL_DISTANCE = 5.0
 #: Copies of the state and of its derivatives that a run holds at a time, at most: a rough figure.
 _COPIES = 12
 _FRAME_OVERHEAD = 100  # bytes of a frame beside the particles
+
+
+def ranks(config: Config, exchange: Exchange) -> None:
+    """Refuse on several ranks what only one can do yet."""
+    if exchange.size == 1:
+        return
+    one = f"runs on one rank, and {exchange.size} were started; start it without mpiexec"
+    if config.integrator.model is None:
+        raise InputError(f"integrator.kind = {config.integrator.kind!r}: {one}")
+    for name in ("forces", "barostat", "error_control"):
+        if getattr(config, name) is not None:
+            raise InputError(f"{name}: a job with [{name}] {one}")
 
 
 def masses(particles: Particles) -> None:

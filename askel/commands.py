@@ -17,7 +17,9 @@ from .particles import InputError
 def run(options: argparse.Namespace) -> int:
     """Run a job, or say what it would do."""
     from . import job
+    from .parallel import exchange_of_launch
 
+    exchange = exchange_of_launch()
     asked = job.request(
         options.job,
         overrides=options.set,
@@ -26,14 +28,17 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         quiet=options.quiet,
         max_hours=options.max_hours,
+        exchange=exchange,
     )
+    if options.dry_run and exchange.rank > 0:
+        return 0
     if options.dry_run:
         from .preview import preview
 
         print("\n".join(preview(asked)))
         return 0
     result = job.execute(asked)
-    if result.report is not None and not options.quiet:
+    if result.report is not None and not options.quiet and exchange.rank == 0:
         from .preview import summary
 
         print("\n".join(summary(result)))

@@ -23,12 +23,15 @@ from .integrators import Checkpoints, EnergySeries, Observer, Progress, RunRepor
 from .integrators.carry import state_from_tree
 from .integrators.step_rows import StepRows
 from .outputs import Lock, Outputs
-from .particles import InputError, Interrupted, NumericalFailure, Particles
+from .parallel import exchange_of_launch
+from .particles import SERIAL, Exchange, InputError, Interrupted, NumericalFailure, Particles
+from .particles.collective import gather, on_first
 from .particles.io_h5md import TrajectoryWriter
+from .particles.io_h5md_ranks import GatheredWriter
 from .particles.kernels import compiled_before, watch_compilation
 from .particles.units import TIME
 from .progress import Display, display
-from .saved import merged, read_saved, save, tables_of, used_toml
+from .saved import merged, read_saved, save, tables_of, told_saved, used_toml
 from .signals import StopRequest
 from .tables import Config
 from .units_text import unit_text
@@ -43,7 +46,7 @@ class Result:
 
     Attributes
     ----------
-    particles : Particles, the final state
+    particles : Particles, the final state; of several ranks, rank 0 has it
     trajectory : path of the trajectory file
     report : RunReport, or None when a resumed run was finished already
     notes : lines about temperatures, momentum and energy, of a run of atoms
@@ -68,6 +71,7 @@ class Request:
     outputs : their names
     resume, overwrite, quiet : as on the command line
     max_hours : wall-clock limit, or None
+    exchange : Exchange between ranks, which all make the same request
 
     """
 
@@ -79,6 +83,7 @@ class Request:
     overwrite: bool = False
     quiet: bool = True
     max_hours: float | None = None
+    exchange: Exchange = SERIAL
 
     @property
     def inputs(self) -> Path:
@@ -119,6 +124,7 @@ def run(
     overwrite: bool = False,
     quiet: bool = True,
     max_hours: float | None = None,
+    parallel: bool = False,
 ) -> Result:
     """Run a job to its end.
 
@@ -131,6 +137,7 @@ def run(
     overwrite : replace existing outputs
     quiet : show no progress
     max_hours : wall-clock limit
+    parallel : share the particles out over the ranks that mpiexec started; every rank then makes the same call
 
     Returns
     -------
@@ -152,32 +159,37 @@ def run(
             overwrite=overwrite,
             quiet=quiet,
             max_hours=max_hours,
+            exchange=exchange_of_launch() if parallel else SERIAL,
         )
     )
 
 
 def execute(asked: Request) -> Result:
     """Start or resume a run; see ``run``."""
-    with contextlib.nullcontext() if asked.quiet else watch_compilation(_say_compiling):
+    with contextlib.nullcontext() if _mute(asked) else watch_compilation(_say_compiling):
         return _execute(asked)
 
 
 def _execute(asked: Request) -> Result:
     outputs = asked.outputs
-    saved = None
     if asked.resume and not asked.overwrite:
-        saved = read_saved(outputs)
-        if saved is None and outputs.trajectory.exists():
-            raise InputError(
-                f"{outputs.trajectory} has no checkpoint {outputs.checkpoint.name} to resume from; "
-                "use --overwrite to start anew, or another output.file"
-            )
-    if saved is not None:
-        return _go_on(asked, saved)
+        saved = told_saved(asked.exchange, on_first(asked.exchange, lambda: _saved(outputs)))
+        if saved is not None:
+            return _go_on(asked, saved)
     if not (asked.overwrite or asked.resume):  # under --resume, a used.toml alone is of a run killed at its very start
-        outputs.refuse_existing(asked.origin)
-    job = build(asked.config, asked.inputs)
+        on_first(asked.exchange, lambda: outputs.refuse_existing(asked.origin))
+    job = build(asked.config, asked.inputs, exchange=asked.exchange)
     return _start(asked, job)
+
+
+def _saved(outputs: Outputs) -> dict[str, Any] | None:
+    saved = read_saved(outputs)
+    if saved is None and outputs.trajectory.exists():
+        raise InputError(
+            f"{outputs.trajectory} has no checkpoint {outputs.checkpoint.name} to resume from; "
+            "use --overwrite to start anew, or another output.file"
+        )
+    return saved
 
 
 # ---------------------------------------------------------------------- starting and resuming
@@ -187,15 +199,19 @@ def _start(asked: Request, job: Job) -> Result:
     outputs = asked.outputs
     text = used_toml(job.config, asked)
     _warn(job)
-    outputs.prepare_folder()
-    first = job.simulation()
-    with Lock(outputs.used) as used:
-        used.write(text)
-        for old in (outputs.checkpoint, outputs.previous):
-            old.unlink(missing_ok=True)
-        save(outputs, first.state_dict(), text, 0.0)
-        writer = _create(outputs, job, text)
-        return _run(asked, job, writer, text)
+    on_first(asked.exchange, outputs.prepare_folder)
+    tree = job.simulation().state_dict()
+    rows = int(asked.exchange.reduce(job.particles.n, "sum"))
+    with contextlib.ExitStack() as held:
+
+        def begin() -> TrajectoryWriter:
+            held.enter_context(Lock(outputs.used)).write(text)
+            for old in (outputs.checkpoint, outputs.previous):
+                old.unlink(missing_ok=True)
+            save(outputs, tree, text, 0.0)
+            return _create(outputs, job, text, rows)
+
+        return _run(asked, job, GatheredWriter(asked.exchange, on_first(asked.exchange, begin)), text)
 
 
 def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
@@ -205,41 +221,43 @@ def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
     config = merged(asked, before)
     if state.time >= state.units.read(config.run.t_end, TIME):
         return _finished(asked, state)
-    job = build(config, asked.inputs, state)
+    job = build(config, asked.inputs, state, asked.exchange)
     if state.time >= job.t_end:  # it was rounded to whole strides
         return _finished(asked, state)
     text = used_toml(job.config, asked)
     _warn(job)
-    with Lock(outputs.used) as used:
-        used.write(text)
-        lengths = next((o["lengths"] for o in tree["observers"].values() if "lengths" in o), None)
-        writer = (
-            _create(outputs, job, text) if lengths is None else TrajectoryWriter.resume(outputs.trajectory, lengths)
-        )
-        return _run(asked, job, writer, text, saved)
+    lengths = next((o["lengths"] for o in tree["observers"].values() if "lengths" in o), None)
+    rows = int(asked.exchange.reduce(job.particles.n, "sum"))
+    with contextlib.ExitStack() as held:
+
+        def begin() -> TrajectoryWriter:
+            held.enter_context(Lock(outputs.used)).write(text)
+            if lengths is None:
+                return _create(outputs, job, text, rows)
+            return TrajectoryWriter.resume(outputs.trajectory, lengths)
+
+        return _run(asked, job, GatheredWriter(asked.exchange, on_first(asked.exchange, begin)), text, saved)
 
 
 def _finished(asked: Request, state: Particles) -> Result:
-    if not asked.quiet:
+    if not _mute(asked):
         name = asked.outputs.trajectory
         print(f"{name}: finished already, at t = {state.time:.10g}; nothing to do", file=sys.stderr)
     return Result(state, asked.outputs.trajectory, None)
 
 
-def _create(outputs: Outputs, job: Job, text: str) -> TrajectoryWriter:
+def _create(outputs: Outputs, job: Job, text: str, rows: int) -> TrajectoryWriter:
     facts = {"configuration": text, "askel_version": __version__, "seed": job.config.run.seed}
-    return TrajectoryWriter.create(outputs.trajectory, job.particles, overwrite=True, metadata=facts)
+    return TrajectoryWriter.create(outputs.trajectory, job.particles, overwrite=True, metadata=facts, capacity=rows)
 
 
-def _run(
-    asked: Request, job: Job, writer: TrajectoryWriter, text: str, saved: Mapping[str, Any] | None = None
-) -> Result:
+def _run(asked: Request, job: Job, writer: GatheredWriter, text: str, saved: Mapping[str, Any] | None = None) -> Result:
     """Run to the end with all observers; the trajectory is closed and reported on whatever happens."""
     spent = 0.0 if saved is None else float(saved["wall_time"])
     started = clock.monotonic()
 
     def keep(tree: dict) -> None:
-        save(asked.outputs, tree, text, spent + clock.monotonic() - started)
+        on_first(asked.exchange, lambda: save(asked.outputs, tree, text, spent + clock.monotonic() - started))
 
     thermometer = _thermometer(writer, job) if job.molecular else None
     with writer, _display(asked, job, thermometer) as shown:
@@ -256,35 +274,44 @@ def _run(
             try:
                 report = simulation.run(job.t_end, stop=stop)
             except NumericalFailure as failure:
+                if not failure.everywhere:  # others do not know of it, and wait elsewhere
+                    raise
                 _report(writer, job, simulation, f"failed: {failure}", spent, thermometer)
                 raise
         _report(writer, job, simulation, "stopped" if report.stopped else "finished", spent, thermometer)
     if report.stopped:
-        raise Interrupted(
-            f"stopped by {stop.reason} at t = {report.time:.10g}; a checkpoint is written: go on with --resume"
+        reason = stop.reason or "another rank"
+        end = Interrupted(
+            f"stopped by {reason} at t = {report.time:.10g}; a checkpoint is written: go on with --resume"
         )
+        end.everywhere = True
+        raise end
     notes = () if thermometer is None else thermometer.notes(dict(report.statistics), report.wall_time)
-    return Result(simulation.particles, asked.outputs.trajectory, report, notes)
+    return Result(gather(asked.exchange, simulation.particles), asked.outputs.trajectory, report, notes)
 
 
-def _thermometer(writer: TrajectoryWriter, job: Job) -> Thermometer:
+def _thermometer(writer: GatheredWriter, job: Job) -> Thermometer:
     from .thermometer import Thermometer
 
-    return Thermometer(writer, job.series_every, job.thermostat)
+    return Thermometer(writer, job.series_every, job.thermostat, job.exchange)
+
+
+def _mute(asked: Request) -> bool:
+    return asked.quiet or asked.exchange.rank > 0
 
 
 def _display(asked: Request, job: Job, thermometer: Thermometer | None) -> Display:
     """Return the progress display: molecular runs are shown in ps, with temperature and ns/day."""
     start = job.particles.time
     if thermometer is None:
-        return display(unit_text(job.particles.units, "time", " "), start, quiet=asked.quiet)
+        return display(unit_text(job.particles.units, "time", " "), start, quiet=_mute(asked))
     return display(
-        " ps", start, quiet=asked.quiet, scale=thermometer.picoseconds(1.0), measure=thermometer.words, daily="ns"
+        " ps", start, quiet=_mute(asked), scale=thermometer.picoseconds(1.0), measure=thermometer.words, daily="ns"
     )
 
 
 def _report(
-    writer: TrajectoryWriter,
+    writer: GatheredWriter,
     job: Job,
     simulation: Simulation,
     outcome: str,
@@ -305,7 +332,7 @@ def _hours(asked: Request) -> float | None:
 
 
 def _warn(job: Job) -> None:
-    for line in job.warnings:
+    for line in job.warnings if job.exchange.rank == 0 else ():
         print(f"askel: warning: {line}", file=sys.stderr)
 
 
@@ -335,6 +362,7 @@ def report_of(job: Job, simulation: Simulation, outcome: str, mergers: int, wall
         "outcome": outcome,
         "integrator": job.config.integrator.kind,
         "steps": simulation.step,
+        "ranks": job.exchange.size,
         "wall_time": wall_time,
         "energy_error": {k: v for k, v in error.items() if math.isfinite(v)},
         "post_newtonian": relativity,

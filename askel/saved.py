@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import __version__
 from .config import as_tables, parse, to_toml
+from .integrators.carry import state_from_tree, state_to_tree
 from .outputs import Outputs
-from .particles import InputError
-from .particles.io_checkpoint import read_checkpoint, write_checkpoint
+from .particles import Exchange, InputError
+from .particles.collective import told
+from .particles.io_checkpoint import read_checkpoint, tree_from_bytes, tree_to_bytes, write_checkpoint
 from .tables import Config
 
 if TYPE_CHECKING:
@@ -44,6 +48,23 @@ def read_saved(outputs: Outputs) -> dict[str, Any] | None:
     if saved.get("kind") != _KIND:
         raise InputError(f"{outputs.checkpoint} is not the checkpoint of an askel run; start anew with --overwrite")
     return saved
+
+
+def told_saved(exchange: Exchange, saved: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return, on all ranks, the tree that rank 0 read; the particles, and who owned them, stay there alone."""
+    if exchange.size == 1:
+        return saved
+    words = b""
+    if saved is not None:
+        tree = dict(saved["simulation"])
+        tree["particles"] = state_to_tree(state_from_tree(tree["particles"]).select(np.zeros(0, np.int64)))
+        if tree.get("exchange"):
+            tree["exchange"] = tree["exchange"] | {"identity": np.zeros(0, np.int64)}
+        words = tree_to_bytes({**saved, "simulation": tree})
+    heard = told(exchange, np.frombuffer(words, np.uint8)).tobytes()
+    if exchange.rank == 0 or not heard:
+        return saved
+    return tree_from_bytes(heard)
 
 
 def tables_of(text: str) -> dict[str, Any]:

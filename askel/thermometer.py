@@ -13,7 +13,7 @@ from .md.ase_baths import conserved_with, target_of
 from .md.control_report import report as control_report
 from .md.stride_report import StrideWatch
 from .md.temperature import ALL, temperatures
-from .particles import UNIT_SYSTEMS, Particles
+from .particles import SERIAL, UNIT_SYSTEMS, Exchange, Particles
 from .particles.io_ase import symbols
 from .particles.units import TIME
 
@@ -28,14 +28,16 @@ class Thermometer:
     writer : Writer
     every : float > 0, time between rows, in the unit of the particles
     thermostat : layer around the propagator, or None: what temperatures are compared with
+    exchange : Exchange between ranks
 
     """
 
     order = 0
 
-    def __init__(self, writer: Writer, every: float, thermostat: Any = None) -> None:
+    def __init__(self, writer: Writer, every: float, thermostat: Any = None, exchange: Exchange = SERIAL) -> None:
         self._writer, self._schedule, self._thermostat = writer, Schedule(every), thermostat
-        self._watch = StrideWatch(target_of(thermostat), conserved_with(thermostat))
+        self._watch = StrideWatch(target_of(thermostat), conserved_with(thermostat), exchange)
+        self._exchange = exchange
         self._seen, self._written, self._work = -1, -1, 0.0
         self._now = self._begun = self._reached = math.nan
 
@@ -65,12 +67,13 @@ class Thermometer:
             self._schedule.advance(simulation.time)
 
     def _write(self, simulation: Simulation) -> None:
-        row = temperature_row(simulation.particles, conserved_with(self._thermostat))
+        row = temperature_row(simulation.particles, conserved_with(self._thermostat), self._exchange)
         self._now = float(row["temperature"])
         self._writer.append_row("series/temperature", {"step": simulation.step, "time": simulation.time, **row})
         energy = simulation.energy()
         if math.isfinite(energy):
-            self._watch.energy(simulation.particles, energy - simulation.particles.kinetic_energy())
+            kinetic = float(self._exchange.reduce(simulation.particles.kinetic_energy(), "sum"))
+            self._watch.energy(simulation.particles, energy - kinetic)
         self._written = simulation.step
 
     def event(self, row: Row) -> None:
@@ -138,9 +141,9 @@ class Thermometer:
         return (*lines, f"warning: {line}") if line else tuple(lines)
 
 
-def temperature_row(particles: Particles, conserved: Any) -> dict[str, float]:
+def temperature_row(particles: Particles, conserved: Any, exchange: Exchange = SERIAL) -> dict[str, float]:
     """Return temperature, and temperature_<element> of every element, in K."""
-    found = temperatures(particles, conserved)
+    found = temperatures(particles, conserved, exchange)
     total = {"temperature": found.pop(ALL)}
     return total | {f"temperature_{_element(z)}": value for z, value in found.items()}
 

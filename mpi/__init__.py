@@ -14,10 +14,9 @@ _PUBLIC = {
     "Decomposition": "decomposition",
     "RankExchange": "exchange",
     "World": "world",
-    "launched": "world",
     "the_world": "world",
 }
 
-__all__ = ["Decomposition", "RankExchange", "World", "launched", "the_world"]
+__all__ = ["Decomposition", "RankExchange", "World", "the_world"]
 
 __getattr__, __dir__ = lazily(__name__, _PUBLIC)

@@ -5,10 +5,11 @@ Nothing here knows particles. Sizes are in bytes, arrays are contiguous. Python 
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal
@@ -21,25 +22,10 @@ from ..particles import InputError, MissingDependency
 Bytes = NDArray[np.uint8]
 Operation = Literal["sum", "min", "max"]
 
-#: What launchers tell a process: (variable of the number of ranks, variable of this rank).
-_LAUNCHERS = (
-    ("PMI_SIZE", "PMI_RANK"),  # MPICH, Intel, Cray
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("PALS_SIZE", "PALS_RANKID"),
-    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
-)
 #: Seconds a failing rank waits to see whether the others fail too.
 _PATIENCE = 2.0
 #: Seconds in which a launcher hands on what was printed.
 _TO_BE_READ = 0.2
-
-
-def launched(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """Return (rank, number of ranks) as the launcher says, without touching MPI; (0, 1) where there is none."""
-    for size, rank in _LAUNCHERS:
-        if environment.get(size, "").isdigit() and environment.get(rank, "").isdigit():
-            return int(environment[rank]), int(environment[size])
-    return 0, 1
 
 
 def rank_threads(cores: frozenset[int], others: Sequence[frozenset[int]]) -> int:
@@ -59,6 +45,10 @@ def rank_threads(cores: frozenset[int], others: Sequence[frozenset[int]]) -> int
 class World:
     """All ranks that were started together; MPI is initialised when the first is made.
 
+    Parameters
+    ----------
+    started : number of ranks as the launcher says; None where nobody asked
+
     Attributes
     ----------
     rank, size : int
@@ -71,7 +61,7 @@ class World:
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, started: int | None = None) -> None:
         try:
             from mpi4py import MPI
         except ImportError:
@@ -84,9 +74,9 @@ class World:
         self.node_rank, self.node_size = int(node.rank), int(node.size)
         self._node = node
         self._operations = {"sum": MPI.SUM, "min": MPI.MIN, "max": MPI.MAX}
-        if self.size != launched()[1] > 1:
+        if started is not None and self.size != started:
             raise InputError(
-                f"the launcher started {launched()[1]} processes, and mpi4py finds {self.size}: it belongs to another MPI; use "
+                f"the launcher started {started} processes, and mpi4py finds {self.size}: it belongs to another MPI; use "
                 "the mpiexec that was installed with it"
             )
 
@@ -171,6 +161,10 @@ class World:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what MPI says about an abort is no help to a user
         self._world.Abort(code)
 
+    def abort_later(self, code: int, *, speaker: bool) -> None:
+        """End all ranks when this process ends, in whatever way: before it says what it has to say, nobody is ended."""
+        atexit.register(self.abort, code, speaker=speaker)
+
     def end_all_on_exceptions(self) -> None:
         """Let an exception that nobody catches, on any rank, end all ranks (others would wait for it for ever)."""
         before = sys.excepthook
@@ -195,11 +189,16 @@ def usable_cores() -> frozenset[int]:
 _world: World | None = None
 
 
-def the_world() -> World:
-    """Return the world, made when first asked for, with its end arranged."""
+def existing_world() -> World | None:
+    """Return the world if this process has met the other ranks."""
+    return _world
+
+
+def the_world(started: int | None = None) -> World:
+    """Return the world, made when first asked for, with its end arranged; see ``World``."""
     global _world
     if _world is None:
-        _world = World()
+        _world = World(started)
         _world.end_all_on_exceptions()
         if _world.size > 1 and "numba" not in sys.modules:  # numba reads it when it is imported
             threads = rank_threads(usable_cores(), _world.cores_of_node())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from .errors import AskelError, InputError, Interrupted, NumericalFailure
 from .exchange import Exchange
 from .packing import describe_state, empty_like, pack_rows, unpack_rows
 from .particles import Particles
+
+_Result = TypeVar("_Result")
 
 #: exit code -> class of an error that another rank raises again; all others become an ``AskelError`` with that code.
 _CLASSES: dict[int, type[AskelError]] = {kind.exit_code: kind for kind in (InputError, Interrupted)}
@@ -95,6 +98,12 @@ def _error(code: int, text: str) -> AskelError:
     made = _CLASSES.get(code, AskelError)(text)
     made.exit_code = code
     return made
+
+
+def on_first(exchange: Exchange, act: Callable[[], _Result]) -> _Result | None:
+    """Let rank 0 act and return what that gives, None on the others; its error is everybody's."""
+    with together(exchange):
+        return act() if exchange.rank == 0 else None
 
 
 def first_one(exchange: Exchange, act: Callable[[], None]) -> None:

@@ -73,6 +73,20 @@ def write_checkpoint(path: str | Path, tree: Mapping[str, Any]) -> None:
         ) from None
 
 
+def tree_to_bytes(tree: Mapping[str, Any]) -> bytes:
+    """Return a tree as bytes, for other ranks."""
+    arrays: list[NDArray] = []
+    header = json.dumps(_encode(tree, arrays, ""), allow_nan=True).encode()
+    return b"".join((struct.pack("<Q", len(header)), header, *(a.tobytes() for a in arrays)))
+
+
+def tree_from_bytes(raw: bytes) -> dict[str, Any]:
+    """Return the tree of ``tree_to_bytes``."""
+    (length,) = struct.unpack_from("<Q", raw)
+    tree: dict[str, Any] = _decode(json.loads(raw[8 : 8 + length]), memoryview(raw)[8 + length :])
+    return tree
+
+
 def _write(path: Path, head: list[bytes], arrays: list[NDArray]) -> None:
     digest = hashlib.sha256()
     bodies: list[Any] = [a.reshape(-1).view(np.uint8) for a in arrays if a.nbytes]
