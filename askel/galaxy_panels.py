@@ -40,7 +40,7 @@ def draw(picture: Figure, run: GalaxyRun, plane: str) -> None:
     if wave is not None:
         below.append(lambda axes: strain(axes, wave))
     columns = picture.add_gridspec(1, 2, width_ratios=(1.0, 1.1)) if right else picture.add_gridspec(1, 1)
-    top = (1.1, 1.25)[len(below) > 1] if _both(run) else 2.2
+    top = (1.1, 1.75)[len(below) > 1] if _both(run) else 2.2
     left = columns[0].subgridspec(1 + len(below), 1, height_ratios=(top, *[1.0] * len(below)))
     _maps(picture, left[0], run, plane)
     for row, panel in enumerate(below):
@@ -92,6 +92,8 @@ def _maps(picture: Figure, place: Any, run: GalaxyRun, plane: str) -> None:
         drawn = surface(axes, run, plane, kind)
         if drawn is not None:
             _colour_bar(axes, drawn, run, below=len(kinds) > 1)
+        if column == 0 and axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="upper right", labelcolor="white", handletextpad=0.2)
         if column:
             axes.tick_params(labelleft=False)
             axes.set_ylabel("")
@@ -183,7 +185,6 @@ def _paths(axes: Axes, run: GalaxyRun, ij: list[int]) -> None:
         axes.scatter(
             x, y, marker="*", s=90, c="#FFD23F", edgecolors="#333333", linewidths=0.7, zorder=4, label="merger"
         )
-        axes.legend(loc="upper right", labelcolor="white")
 
 
 def _thinned(count: int) -> slice:

@@ -105,20 +105,21 @@ def strain(axes: Axes, phase: LastPhase) -> None:
     history, pair = phase.history, phase.pair
     if len(_resolved(history, pair, pair.columns)) == len(pair.columns):
         panels.strain(axes, history, [pair])
-        axes.set_title(f"{axes.get_title(loc='left')}: last orbits")
+        axes.set_title(f"Strain of the last orbits {_where(history.units)}, seen along z")
         axes.set_xlabel(f"time{unit_text(history.units, 'time', ' [', ']')}")
         axes.set_xlim(pair.time[0], pair.time[-1])
         return
     plus, cross = _waves(history)
     time, before = (pair.time, "time") if phase.merger is None else (phase.merger - pair.time, "time before the merger")
     axes.plot(time, np.hypot(plus, cross), ".", color=COLOURS[0], markersize=1.5, alpha=0.6, label="at the rows")
-    axes.plot(time, circular_amplitude(history, pair), color=COLOURS[1], linewidth=1.2, label="circular, same a")
+    axes.plot(
+        time, circular_amplitude(history, pair), color=COLOURS[1], linewidth=1.2, label="circular, same a, face-on"
+    )
     axes.set_yscale("log")
     if phase.merger is not None:
         axes.set_xscale("log")
         axes.set_xlim(time[0], time[time > 0.0][-1])
-    where = f"at {_DISTANCE_MPC:g} Mpc" if history.units.physical else "x distance"
-    axes.set_title(f"Gravitational-wave amplitude {where}")
+    axes.set_title(f"Gravitational-wave amplitude {_where(history.units)}")
     axes.set_xlabel(f"{before}{unit_text(history.units, 'time', ' [', ']')}")
     axes.set_ylabel("|h|")
     low, high = axes.get_ylim()
@@ -145,6 +146,10 @@ def _waves(history: History) -> tuple[FloatArray, FloatArray]:
     x, v = (np.moveaxis(values, 0, 1) for values in (history.position, history.velocity))
     a = np.stack([mass[1] * pull, -mass[0] * pull], axis=1)
     return strain_of(mass, x, v, a, distance=_distance(units), G=G, c=units.speed_of_light)
+
+
+def _where(units: UnitSystem) -> str:
+    return f"at {_DISTANCE_MPC:g} Mpc" if units.physical else "x distance"
 
 
 def _distance(units: UnitSystem) -> float:

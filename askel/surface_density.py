@@ -24,8 +24,9 @@ def surface_density(
     """Return the mass per area in a square, (pixels, pixels), rows along the second coordinate.
 
     Every body is smeared by a Gaussian whose width is half of the smallest square cell that holds ``neighbours`` bodies (16;
-    fewer where there are fewer than 400), of a hierarchy of grids from single pixels on, each root two coarser than the
-    last. One histogram and one convolution a width: the cost hardly depends on the number of bodies.
+    fewer where there are fewer than 400, more where there are many), of a hierarchy of grids from single pixels on, each
+    root two coarser than the last. One histogram and one convolution a width: the cost hardly depends on the number of
+    bodies.
 
     | symbol | argument | shape | unit |
     |---|---|---|---|
@@ -35,7 +36,7 @@ def surface_density(
     """
     from scipy.ndimage import gaussian_filter
 
-    neighbours = min(max(len(mass) // 25, 3), 16) if neighbours is None else neighbours
+    neighbours = min(max(len(mass) // 25, 3), 16 + len(mass) // 10_000) if neighbours is None else neighbours
     wide = round(pixels * _MARGIN / 2) * 2
     size = 2.0 * reach * wide / pixels
     place = (xy - centre) / size + 0.5
