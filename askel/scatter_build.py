@@ -40,13 +40,6 @@ def scattering_of(job: ScatterJob) -> Scattering:
     )  # fmt: skip
 
 
-def ranks() -> tuple[int, int]:
-    """Return (rank, number of ranks) as the launcher says; ranks of a scattering job need no messages."""
-    from .mpi import launched
-
-    return launched()
-
-
 def settings_of(job: ScatterJob, scattering: Scattering) -> Settings:
     """Return how a job is integrated."""
     units = units_of(job.units)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .launched import launched
 from .nbody.ensemble import REASONS
 from .nbody.ensemble_outcomes import OUTCOMES
 from .nbody.scattering_cross_sections import CrossSection
@@ -15,7 +16,7 @@ from .nbody.scattering_run import NEEDED, cross_sections
 from .particles import KINDS, InputError, Particles
 from .particles.io_ensemble import read_columns
 from .scatter import Plan, plan_of_table, read_plan, replay_encounter, run
-from .scatter_build import even_area, ranks
+from .scatter_build import even_area
 from .sources import units_of
 
 
@@ -29,7 +30,7 @@ def scatter(options: argparse.Namespace) -> int:
     if rest:
         raise InputError(f"askel scatter takes one job, or replay or show and a table; got {' '.join(options.words)!r}")
     plan = read_plan(first, options.set)
-    rank, size = ranks()
+    rank, size = launched()
     if options.dry_run:
         print("\n".join(_preview(plan, size)))
         return 0
