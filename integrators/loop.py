@@ -257,7 +257,8 @@ class Simulation:
         return any(ended)
 
     def _carry_out(self, event: Event) -> bool:
-        if not np.isin(event.identities, self.particles.identity).all():
+        here = np.isin(event.identities, self.particles.identity).astype(np.int64)
+        if not self._exchange.reduce(here, "max").all():
             return False  # an event before this one took a particle away
         if event.settled is None:
             before = self.energy()

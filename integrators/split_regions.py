@@ -43,7 +43,7 @@ class Moved:
     Attributes
     ----------
     particles : the members of this rank that are left, in the order of before
-    step : outcome, work, events, rows of tables: the same on all ranks; statistics: on the rank that moved it
+    step : outcome, work, events, rows of tables, statistics; the same on all ranks
 
     """
 

@@ -8,14 +8,14 @@ from typing import Literal
 from ..integrators import Interaction, Resolver
 from ..integrators.block_leapfrog import BlockLeapfrog
 from ..integrators.time_steps import AccelerationAndTide
-from ..particles import InputError
+from ..particles import SERIAL, Exchange, InputError
 from .regions import SOFTENINGS, BlackHoleRegions, Log
 from .regularised_chain import RegularisedChain
 
 
 def block_leapfrog(
     interaction: Interaction, *, accuracy: float = 0.025, tidal_accuracy: float = 0.1, softening: float = 0.0,
-    levels: int = 24,
+    levels: int = 24, exchange: Exchange = SERIAL,
 ) -> BlockLeapfrog:  # fmt: skip
     """Return leapfrog with hierarchical block time steps.
 
@@ -26,6 +26,7 @@ def block_leapfrog(
     tidal_accuracy : eta_t of dt = eta_t |tide|^(-1/2), where the interaction gives tides; 0: not looked at
     softening : length eps of all particles; 0: the lengths that they carry
     levels : most halvings of the step
+    exchange : of the ranks that share the particles
 
     Raises
     ------
@@ -36,7 +37,7 @@ def block_leapfrog(
     criterion = AccelerationAndTide(
         accuracy=accuracy or None, tidal_accuracy=tidal_accuracy if tides else None, softening=softening
     )
-    return BlockLeapfrog(interaction, criterion, levels=levels)
+    return BlockLeapfrog(interaction, criterion, levels=levels, exchange=exchange)
 
 
 def regions(
@@ -44,13 +45,13 @@ def regions(
     softening: float = 0.0, levels: int = 24, tolerance: float = 1e-10, star_star: str = "normal",
     post_newtonian: Sequence[str] = (), pairs: Literal["black-hole", "all"] = "black-hole",
     merger_distance: float | None = None, collisions: bool = False, resolver: Resolver | None = None,
-    log_every: float = 0.0,
+    log_every: float = 0.0, exchange: Exchange = SERIAL,
 ) -> BlockLeapfrog:  # fmt: skip
     """Return block time steps with a regularised chain in spheres around black holes.
 
     Parameters
     ----------
-    interaction, accuracy, tidal_accuracy, softening, levels : as ``block_leapfrog`` takes them
+    interaction, accuracy, tidal_accuracy, softening, levels, exchange : as ``block_leapfrog`` takes them
     radius : of the spheres; at least 2.8 softening lengths, where softened splines end
     tolerance, star_star, post_newtonian, pairs, merger_distance, collisions : as ``RegularisedChain`` takes them; stars
         are softened in a region as they are outside
@@ -79,5 +80,5 @@ def regions(
         merger_distance=merger_distance,
         collisions=collisions,
     )
-    inner = BlackHoleRegions(radius, chain, resolver=resolver, log=Log(log_every))
-    return BlockLeapfrog(interaction, outer.criterion, regions=inner, levels=levels)
+    inner = BlackHoleRegions(radius, chain, resolver=resolver, log=Log(log_every), exchange=exchange)
+    return BlockLeapfrog(interaction, outer.criterion, regions=inner, levels=levels, exchange=exchange)

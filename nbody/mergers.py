@@ -66,7 +66,7 @@ class Mergers:
     def resolve(self, particles: Particles, event: Event) -> Resolution:
         """Return the state after the event, how its rows follow from the old ones, and a row for the event log."""
         a, b = (int(np.flatnonzero(particles.identity == i)[0]) for i in event.identities)
-        heavy, light = (a, b) if particles.mass[a] >= particles.mass[b] else (b, a)
+        light, heavy = sorted((a, b), key=lambda i: (particles.mass[i], -particles.identity[i]))
         if particles.is_kind(_BLACK_HOLE)[light] and not particles.is_kind(_BLACK_HOLE)[heavy]:
             heavy, light = light, heavy  # a hole survives a heavier star
         row: Row = {

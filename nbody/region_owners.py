@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,8 @@ class Gathered:
     def _assign(self, memory: Any) -> list[int]:
         exchange = self._exchange
         counts = exchange.reduce(np.array([m.n for m in self._members], np.float64), "sum")
-        keys = exchange.reduce(np.array([int(key_of(m)) if m.n else -1 for m in self._members]), "max")
+        heaviest = np.array([(m.mass.max(), int(key_of(m))) if m.n else (0.0, -1) for m in self._members])
+        keys = [int(max(rows[i].tolist() for rows in exchange.allgather(heaviest))[1]) for i in range(len(heaviest))]
         costs = [n**2 * max(1.0, float(memory.get(str(k), (0, 0, 0))[2])) for n, k in zip(counts, keys, strict=True)]
         owners, load = [0] * len(costs), np.zeros(exchange.size)
         for turn, i in enumerate(np.argsort(costs, kind="stable")[::-1]):
@@ -80,8 +81,7 @@ class Gathered:
         order = np.argsort(rows["identity"], kind="stable")
         at = order[np.minimum(np.searchsorted(rows["identity"], mine.identity, sorter=order), max(len(rows) - 1, 0))]
         at = at[rows["identity"][at] == mine.identity] if len(rows) else at[:0]
-        statistics = moved.step.statistics if moved is not None else {}
-        return Moved(unpack_rows(rows[at], mine), replace(_step(facts), statistics=statistics))
+        return Moved(unpack_rows(rows[at], mine), _step(facts))
 
 
 def key_of(members: Particles) -> str:
@@ -102,7 +102,7 @@ def _told(moved: Moved, memory: Any) -> dict[str, Any]:
     events = [{**asdict(e), "data": dict(e.data)} for e in step.events]
     return {
         "elapsed": step.elapsed, "outcome": step.outcome.name, "work": step.work, "events": events, "rows": step.rows,
-        "identities": step.identities, "spins": moved.particles.spin is not None,
+        "identities": step.identities, "spins": moved.particles.spin is not None, "statistics": step.statistics,
         "memory": {k: np.asarray(v).tolist() for k, v in memory.items()},
     }  # fmt: skip
 
@@ -116,4 +116,5 @@ def _step(facts: dict[str, Any]) -> Step:
     return Step(
         facts["elapsed"], outcome=Outcome[facts["outcome"]], work=facts["work"], events=events,
         rows=tuple((table, row) for table, row in facts["rows"]), identities=tuple(facts["identities"]),
+        statistics=facts["statistics"],
     )  # fmt: skip
