@@ -130,7 +130,7 @@ def test_only_building_names_the_ranks():
         for m, _ in s.imports()
         if f"{m}.".startswith("askel.mpi.")
     }
-    assert users <= {"askel/build.py", "askel/parallel.py", "askel/scatter_build.py"}
+    assert users <= {"askel/build.py", "askel/parallel.py"}
 
 
 @every_source
