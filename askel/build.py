@@ -321,8 +321,16 @@ def _interaction(config: Config, units: UnitSystem) -> Interaction:
     table = config.gravity
     if table.kind not in GRAVITY:
         raise InputError(f"gravity.kind = {table.kind!r}: no such force; known: {', '.join(sorted(GRAVITY))}")
-    softening = units.read(table.softening, LENGTH)
-    interaction: Interaction = _load(GRAVITY[table.kind])(softening=softening, star_star=table.star_star)
+    factory = _load(GRAVITY[table.kind])
+    parameters = inspect.signature(factory).parameters
+    options = {}
+    for name, field in type(table).model_fields.items():
+        value = getattr(table, name)
+        if name in parameters:
+            options[name] = units.read(value, LENGTH) if name == "softening" else value
+        elif name != "kind" and value != field.default:
+            raise InputError(f"gravity.{name} = {value!r}: kind {table.kind!r} does not take it; remove it")
+    interaction: Interaction = factory(**options)
     return interaction
 
 

@@ -96,6 +96,10 @@ def newtonian_kind(config: Config, entry: PropagatorEntry) -> None:
     """Refuse forces that a propagator with its own forces does not have."""
     if config.gravity.kind != "direct":
         raise InputError(f"gravity.kind = {config.gravity.kind!r}: {entry.kind!r} sums all pairs; use 'direct'")
+    if config.gravity.kernel != "plummer":
+        raise InputError(
+            f"gravity.kernel = {config.gravity.kernel!r}: {entry.kind!r} softens by 'plummer' alone; remove it"
+        )
     if config.gravity.softening not in (0, 0.0) and config.gravity.star_star != "softened":
         raise InputError(
             "gravity.softening is not zero, but nothing is softened: add star_star = 'softened' or remove it"

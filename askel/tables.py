@@ -208,9 +208,17 @@ class ParticleSource(Table):
 class Gravity(Table):
     """[gravity]: how the particles pull."""
 
-    kind: Name = Field(default="direct", description="direct: every pair")
+    kind: Name = Field(
+        default="direct", description="direct: every pair; fmm: fast multipoles, from thousands of particles on"
+    )
     softening: Length = Field(
-        default=0.0, description="Plummer softening length; black holes are never softened by the chain"
+        default=0.0, description="Plummer-equivalent softening length; black holes are never softened by the chain"
+    )
+    kernel: Literal["plummer", "spline", "wendland"] = Field(
+        default="plummer", description="how softening weakens forces; spline as in GADGET, wendland as in SWIFT"
+    )
+    relative_error: Annotated[float, Field(ge=1e-6, le=0.1)] = Field(
+        default=1e-3, description="fmm: asked root-mean-square relative error of the forces"
     )
     star_star: Literal["normal", "none", "softened"] = Field(
         default="normal", description="the force between two stars"

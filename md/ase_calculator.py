@@ -30,7 +30,7 @@ class GravityCalculator(Calculator):
     gravitational_constant : G in eV Angstrom/amu^2, or the UnitSystem that the numbers in the atoms are in:
         ``UNIT_SYSTEMS["ase"]`` is nature's G (1.15e-35), ``UNIT_SYSTEMS["nbody"]`` is G = 1
     softening : Angstrom, one number or (n,); the larger one of a pair counts
-    kind, relative_error : method and accuracy, see ``askel.nbody.accelerations``
+    kind, kernel, relative_error : method, softening law and accuracy, see ``askel.nbody.accelerations``
 
     Raises
     ------
@@ -45,7 +45,8 @@ class GravityCalculator(Calculator):
         *,
         gravitational_constant: float | UnitSystem,
         softening: ArrayLike = 0.0,
-        kind: str = "direct",
+        kind: str = "fmm",
+        kernel: str = "plummer",
         relative_error: float = 1e-3,
     ) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class GravityCalculator(Calculator):
         self.gravitational_constant = given.gravitational_constant if isinstance(given, UnitSystem) else float(given)
         if not np.isfinite(self.gravitational_constant):
             raise InputError(f"gravitational_constant is {given}; expected a finite number in eV Angstrom/amu^2")
-        self.softening, self.kind, self.relative_error = softening, kind, relative_error
+        self.softening, self.kind, self.kernel, self.relative_error = softening, kind, kernel, relative_error
 
     def calculate(
         self,
@@ -73,6 +74,7 @@ class GravityCalculator(Calculator):
             mass,
             softening=self.softening,
             kind=self.kind,
+            kernel=self.kernel,
             relative_error=self.relative_error,
             potential=True,
         )

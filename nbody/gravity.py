@@ -36,9 +36,9 @@ def accelerations(
     position : (n, 3) float64, length
     mass : (n,) float64, zero or positive
     softening : length, one number or (n,); the larger one of a pair counts
-    kind : "fmm", fast multipoles, exact up to a thousand particles; or "direct", exact always
+    kind : "fmm", fast multipoles, exact up to four thousand particles; or "direct", exact always
     kernel : how forces are softened, "plummer" (the equations above), "spline" or "wendland"; see ``nbody/softening.py``
-    relative_error : asked rms relative error of "fmm", 1e-7 to 0.1; "direct" is exact to rounding and does not need it
+    relative_error : asked rms relative error of "fmm", 1e-6 to 0.1; "direct" is exact to rounding and does not need it
     potential : also return the potentials
 
     Returns

@@ -38,6 +38,8 @@ UNIT = 60  # coordinates are scaled below 2^UNIT, so that squares of all distanc
 EMPTY = 2.0**62  # coordinates of the empty row of moments: outside of all, and its square still fits
 TINY = 1e-30  # keeps the blurred square of a distance above zero
 TASKS = 64  # about so many parts are shared among threads
+SHARE = 128  # particles of one leaf that a thread takes at a time
+DIRECT_THREADS_FROM = 512
 THREADS_FROM = 4096  # particles; below it starting threads costs more than it saves
 
 
@@ -256,21 +258,29 @@ def _near_compact(law, c, sink, source, itself, ranges, pairs, total):
     """Add the same with a softening law of finite radius."""
     start, stop = sink.cells[c, 0], sink.cells[c, 1]
     for k in range(start, stop):
-        ax = ay = az = phi = 0.0
-        for pair in range(pairs + 1 if itself else pairs):
-            low, high = (ranges[2 * pair], ranges[2 * pair + 1]) if pair < pairs else (start, stop)
-            for j in range(low, high):
-                if pair < pairs or j != k:
-                    dx, dy, dz = source.x[j] - sink.x[k], source.y[j] - sink.y[k], source.z[j] - sink.z[k]
-                    w, g = factors(law, dx * dx + dy * dy + dz * dz, np.sqrt(max(sink.s[k], source.s[j])))
-                    ax += source.m[j] * w * dx
-                    ay += source.m[j] * w * dy
-                    az += source.m[j] * w * dz
-                    phi += source.m[j] * g
-        total[k, 0] += ax
-        total[k, 1] += ay
-        total[k, 2] += az
-        total[k, 3] += phi
+        for pair in range(pairs):
+            _pull_compact(law, k, ranges[2 * pair], ranges[2 * pair + 1], sink, source, total)
+        if itself:
+            _pull_compact(law, k, start, k, sink, sink, total)
+            _pull_compact(law, k, k + 1, stop, sink, sink, total)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+def _pull_compact(law, k, first, last, sink, source, total):
+    """Add the pull of the sources [first, last) to the sums of particle k."""
+    x, y, z, s = sink.x[k], sink.y[k], sink.z[k], sink.s[k]
+    ax = ay = az = phi = 0.0
+    for j in range(first, last):
+        dx, dy, dz = source.x[j] - x, source.y[j] - y, source.z[j] - z
+        w, g = factors(law, dx * dx + dy * dy + dz * dz, np.sqrt(max(s, source.s[j])))
+        ax += source.m[j] * w * dx
+        ay += source.m[j] * w * dy
+        az += source.m[j] * w * dz
+        phi += source.m[j] * g
+    total[k, 0] += ax
+    total[k, 1] += ay
+    total[k, 2] += az
+    total[k, 3] += phi
 
 
 @njit(cache=True, error_model="numpy")
@@ -432,6 +442,44 @@ def _whole(tree, same, T, order, coherence, law, leaf_size, smallest, total):
     return _descend(0, given, above, tree, tree, same, T, order, coherence, law, leaf_size, smallest, total)
 
 
+@njit(cache=True, error_model="numpy")
+def _unsorted(mass, position, softening, scale, compact):
+    """Return one leaf of all particles as a tree, and their order, which is the one given."""
+    n = len(mass)
+    who, cells, component = np.arange(n), np.zeros((1, 4), np.int64), np.empty((5, n + LANES))
+    cells[0, 1] = n
+    x, y, z, m, s = component[0], component[1], component[2], component[3], component[4]
+    tree = Tree(cells, np.empty((0, 0)), np.empty((0, 0)), x, y, z, m, s)
+    _gather(who, mass, position, softening, scale, tree)
+    return who, tree
+
+
+@njit(cache=True, error_model="numpy")
+def _direct(tree, law, start, stop, total):
+    """Overwrite the sums of particles [start, stop) of one leaf."""
+    whole, out = np.zeros(2, np.int64), np.empty(4 * LANES)
+    whole[1] = tree.cells[0, 1]
+    if law > 0:
+        for k in range(start, stop):
+            total[k] = 0.0
+            _pull_compact(law, k, 0, k, tree, tree, total)
+            _pull_compact(law, k, k + 1, whole[1], tree, tree, total)
+        return
+    x, y, z, m, s = tree.x, tree.y, tree.z, tree.m, tree.s
+    for first in range(start, stop, LANES):
+        pull_own(x, y, z, s, first, x, y, z, m, s, whole, 1, out)
+        for k in range(first, min(first + LANES, stop)):
+            for d in range(4):
+                total[k, d] = out[d * LANES + k - first]
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def _direct_shared(tree, law, total):
+    n = tree.cells[0, 1]
+    for block in prange(-(-n // SHARE)):
+        _direct(tree, law, block * SHARE, min((block + 1) * SHARE, n), total)
+
+
 def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential):
     """Overwrite accelerations and potentials."""
     n = len(mass)
@@ -443,10 +491,17 @@ def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, 
         potential[:] = np.where(np.isfinite(position).all(axis=1) & np.isfinite(softening), 0.0, np.nan)
         return STATUS_NOT_FINITE
     scale = 2.0 ** (UNIT - np.frexp(size)[1])
+    total, threads = np.zeros((n, 4)), numba.get_num_threads()
+    if n <= leaf_size:
+        who, tree = _unsorted(mass, position, softening, scale, law > 0)
+        if threads > 1 and n >= DIRECT_THREADS_FROM:
+            _direct_shared(tree, law, total)
+        else:
+            _direct(tree, law, 0, n, total)
+        return _scatter(who, total, scale, G, acceleration, potential)
     T = tables(order)
     who, tree = _grow(mass, position, softening, scale, law > 0, leaf_size, T, order, tolerance)
-    total = np.zeros((n, 4))
-    threaded = n >= THREADS_FROM and numba.get_num_threads() > 1
+    threaded = n >= THREADS_FROM and threads > 1
     left, given, above = _whole(tree, True, T, order, coherence, law, leaf_size, n // TASKS if threaded else 0, total)
     if threaded:
         _shared(left, given, above, tree, tree, True, T, order, coherence, law, leaf_size, total)

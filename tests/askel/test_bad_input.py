@@ -64,6 +64,27 @@ MISTAKES = {
     "unknown kind of body": ("mass = 1.0", 'kind = "blak-hole"\nmass = 1.0', "blak-hole.*did you mean 'black-hole'"),
     "text for a number": ("step = 0.01", 'step = 0.01\n[gravity]\nsoftening = "soft"', r"gravity\.softening"),
     "negative softening": ("step = 0.01", "step = 0.01\n[gravity]\nsoftening = -1.0", "softening = -1"),
+    "unknown softening": (
+        "step = 0.01", 'step = 0.01\n[gravity]\nkernel = "gauss"', r"gravity\.kernel.*'plummer', 'spline' or 'wendland'",
+    ),
+    "error of a force that is not a number": (
+        "step = 0.01", 'step = 0.01\n[gravity]\nkind = "fmm"\nrelative_error = "small"', r"gravity\.relative_error",
+    ),
+    "error of a force out of range": (
+        "step = 0.01", 'step = 0.01\n[gravity]\nkind = "fmm"\nrelative_error = 1.0', r"gravity\.relative_error.*0\.1",
+    ),
+    "error of exact forces": (
+        "step = 0.01", "step = 0.01\n[gravity]\nrelative_error = 1e-4", "relative_error = 0.0001.*'direct' does not take it",
+    ),
+    "stars apart in fast multipoles": (
+        "step = 0.01", 'step = 0.01\n[gravity]\nkind = "fmm"\nstar_star = "none"', "star_star = 'none': kind 'fmm' does not",
+    ),
+    "fast multipoles in a chain": (
+        'kind = "leapfrog"\nstep = 0.01', 'kind = "chain"\n[gravity]\nkind = "fmm"', "gravity.kind = 'fmm'.*sums all pairs",
+    ),
+    "softening law in a chain": (
+        'kind = "leapfrog"\nstep = 0.01', 'kind = "chain"\n[gravity]\nkernel = "spline"', "gravity.kernel = 'spline'",
+    ),
     "unknown force": ("step = 0.01", 'step = 0.01\n[gravity]\nkind = "tree"', "gravity.kind = 'tree'.*direct"),
     "regions without a radius": ('"leapfrog"', '"regions"', "integrator.radius is missing"),
     "regions without a step": ('"leapfrog"\nstep = 0.01', '"regions"\nradius = 0.1', "integrator.step is missing"),

@@ -64,6 +64,18 @@ def test_changed_masses_are_noticed():
     assert atoms.get_potential_energy() == pytest.approx(2 * before, rel=1e-14)
 
 
+def test_fast_multipoles_and_softening_laws():
+    rng = np.random.default_rng(1)
+    atoms = Atoms("He5000", positions=rng.normal(size=(5000, 3)))
+    forces = []
+    for options in ({"kind": "direct"}, {"kind": "fmm", "relative_error": 1e-4}, {"kernel": "wendland"}):
+        atoms.calc = GravityCalculator(gravitational_constant=G, softening=0.05, **options)
+        forces.append(atoms.get_forces())
+    size = np.linalg.norm(forces[0])
+    assert 1e-6 < np.linalg.norm(forces[1] - forces[0]) / size < 1e-3
+    assert np.linalg.norm(forces[2] - forces[0]) / size > 1e-2
+
+
 def test_nothing_is_computed_twice(monkeypatch):
     atoms = binary()
     atoms.get_forces()

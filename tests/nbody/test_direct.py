@@ -134,7 +134,7 @@ def test_plain_function():
         ({"position": [[1, 0, 0], [1, 0, 0]]}, "same position"),
         ({"softening": [-0.1, 0.1]}, "zero or positive"),
         ({"relative_error": 0.0}, "between 0 and 1"),
-        ({"relative_error": 0.5}, "1e-07 to 0.1"),
+        ({"relative_error": 0.5}, "1e-06 to 0.1"),
         ({"kernel": "gauss"}, "'gauss' is unknown; known: plummer"),
     ],
 )

@@ -11,7 +11,7 @@ from askel.nbody.softening import LAWS
 from askel.particles import InputError, NumericalFailure, Particles
 from askel.particles.kernels import kernel_threads
 
-N = 3000
+N = 5000
 
 
 def plummer(n=N, seed=5, softening=0.02, masses=False):
@@ -117,7 +117,7 @@ def plane(rng):
 
 
 def lattice(rng):
-    return np.stack(np.meshgrid(*[np.arange(13.0)] * 3), axis=-1).reshape(-1, 3)
+    return np.stack(np.meshgrid(*[np.arange(17.0)] * 3), axis=-1).reshape(-1, 3)
 
 
 def nested(rng):
@@ -130,8 +130,8 @@ def outlier(rng):
 
 
 def piles(rng):
-    """Ten places with 300 particles each."""
-    return np.repeat(rng.normal(size=(10, 3)), 300, axis=0)
+    """Ten places with many particles each."""
+    return np.repeat(rng.normal(size=(10, 3)), N // 10, axis=0)
 
 
 @pytest.mark.parametrize("shape", [line, plane, lattice, nested, outlier, piles])
@@ -145,7 +145,7 @@ def test_odd_places(shape):
     force = np.linalg.norm(mine[0] - exact[0], axis=1)
     assert np.quantile(force / np.maximum(size_of, 0.2 * np.median(size_of)), 0.95) < 5e-3
     assert np.abs(mine[1] / exact[1] - 1.0).max() < 1e-3
-    assert np.abs((mine[0] / n).sum(axis=0)).max() < 1e-14 * size_of.mean()
+    assert np.abs((mine[0] / n).sum(axis=0)).max() < 1e-13 * size_of.mean()
 
 
 def test_massless_particles_feel_and_do_not_pull():
@@ -173,7 +173,7 @@ def test_bad_places_are_named(n, fault):
     ("options", "message"),
     [
         ({"softening": -1.0}, "softening is -1.0"),
-        ({"relative_error": 0.5}, "relative_error is 0.5; expected 1e-07 to 0.1"),
+        ({"relative_error": 0.5}, "relative_error is 0.5; expected 1e-06 to 0.1"),
         ({"order": 9}, "order is 9; expected one of 2, 3, 4, 5, 6"),
         ({"leaf_size": 0}, "leaf_size is 0"),
         ({"kernel": "gauss"}, "'gauss' is unknown; known: plummer, spline, wendland"),
