@@ -18,7 +18,9 @@ _WHOLE = {
     "l_max": (1, HIGHEST_DEGREE), "channels": (1, 4096), "layers": (1, 64), "radial_functions": (1, 1024),
     "cutoff_power": (1, 64), "speed_functions": (1, 1024),
 }  # fmt: skip
-_CHOICES = {"head": ("stride", "energy"), "parity": ("natural", "both")}
+_CHOICES = {"head": ("stride", "energy"), "parity": ("natural", "both"), "speed_basis": ("even", "plain")}
+#: What files say nothing of that are older than the choice.
+_BEFORE = {"speed_basis": "plain"}
 _MOST_LAYERS, _WIDEST, _LAST_ELEMENT = 16, 65536, 118
 
 Rows = tuple[tuple[float, ...], ...]
@@ -46,6 +48,7 @@ class Architecture:
     cutoff_power : p of the polynomial cutoff
     radial_hidden : widths of the hidden layers of the radial network
     speed_functions : Gaussians of the reduced speed
+    speed_basis : "even": Gaussians that are even in the speed, smooth at rest; "plain": with a kink there (models of older files)
     speed_limit : where the Gaussians end, in units of ``velocity_scale``
     speed_hidden : widths of the hidden layers of the speed network
     velocity_scale : (S,) Angstrom/fs, root mean square of one velocity component in the training data
@@ -72,6 +75,7 @@ class Architecture:
     cutoff_power: int = 6
     radial_hidden: tuple[int, ...] = (64, 64)
     speed_functions: int = 16
+    speed_basis: Literal["even", "plain"] = "even"
     speed_limit: float = 5.0
     speed_hidden: tuple[int, ...] = (64,)
     velocity_scale: tuple[float, ...] = ()
@@ -191,7 +195,7 @@ class Architecture:
         if unknown:
             raise InputError(f"the architecture has the unknown entry {unknown[0]!r}; the file is of a newer version")
         try:
-            return cls(**{key: _tupled(value) for key, value in values.items()})
+            return cls(**{key: _tupled(value) for key, value in {**_BEFORE, **values}.items()})
         except TypeError as error:
             raise InputError(f"the architecture cannot be read: {error}") from None
 

@@ -36,10 +36,16 @@ def cutoff_function(length: Any, a: Architecture) -> Any:
 
 
 def speed_basis(speed: Any, a: Architecture, xp: ModuleType) -> Any:
-    """Return Gaussians exp(-(s - mu_k)^2/(2 d^2)), (N, k), of reduced speeds (N,), mu_k = k d up to ``speed_limit``."""
+    """Return g(s - mu_k) + g(s + mu_k), (N, k), of reduced speeds s (N,): smooth at rest, where s has a kink.
+
+    g(u) = exp(-u^2/(2 d^2)), mu_k = k d up to ``speed_limit``; g(s - mu_k) alone where ``speed_basis`` is "plain"
+    """
     width = a.speed_limit / max(a.speed_functions - 1, 1)
     centres = width * xp.arange(a.speed_functions, dtype=speed.dtype)
-    return xp.exp(-0.5 * ((speed[:, None] - centres) / width) ** 2)
+    gauss = xp.exp(-0.5 * ((speed[:, None] - centres) / width) ** 2)
+    if a.speed_basis == "plain":
+        return gauss
+    return gauss + xp.exp(-0.5 * ((speed[:, None] + centres) / width) ** 2)
 
 
 def velocity_harmonics(reduced: Any, l_max: int) -> list[Any]:

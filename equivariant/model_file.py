@@ -42,7 +42,7 @@ class Model:
 
 
 def save_model(path: str | Path, model: Model) -> None:
-    """Write a model file, all or nothing: a temporary file, flushed to the disk, then renamed.
+    """Write a model file, all or nothing: a temporary file, flushed to the disk, then renamed; the same bytes for the same model.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def save_model(path: str | Path, model: Model) -> None:
     except (TypeError, ValueError) as error:
         raise InputError(f"the card of {path} cannot be written as JSON: {error}") from None
     facts = {"format": FORMAT, "version": str(VERSION), "header": text}
-    payload = save({k: np.ascontiguousarray(v) for k, v in sorted(model.weights.items())}, metadata=facts)
+    payload = _sorted(save({k: np.ascontiguousarray(v) for k, v in sorted(model.weights.items())}, metadata=facts))
     temporary = path.with_name(f".{path.name}.new")
     try:
         with temporary.open("wb") as file:
@@ -109,6 +109,14 @@ def load_model(path: str | Path) -> Model:
     model = Model(architecture, weights, card)
     _check(model, str(path))
     return model
+
+
+def _sorted(payload: bytes) -> bytes:
+    """Return a safetensors file with the entries of its header in order: the library writes them in a random one."""
+    begin = 8 + int.from_bytes(payload[:8], "little")
+    text = json.dumps(json.loads(payload[8:begin]), sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + payload[begin:]
 
 
 def _refuse_foreign(facts: Mapping[str, str], path: Path) -> None:

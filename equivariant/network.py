@@ -29,7 +29,7 @@ class Network(nn.Module):
     | step | what |
     |---|---|
     | scalars | species + speed (Gaussians of \|v\|/s_Z, per species) + stride + ln(m/m_Z) |
-    | vectors and tensors | harmonics of v/s_Z, smooth at rest (the speed's Gaussians have a kink there), per species |
+    | vectors and tensors | harmonics of v/s_Z, smooth at rest, per species |
     | layer | messages: channelwise product of the sender's features with harmonics of the edge, weights from the edge's length |
     | | sum / sqrt(mean neighbours); linear; product with harmonics of the atom's own velocity, weights from its speed; linear |
     | | + linear map of the old features, one for each species; gate (silu even, tanh odd scalars, sigmoid gates) |

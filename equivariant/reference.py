@@ -117,9 +117,10 @@ class ReferenceNetwork(nn.Module):
         reduced = batch.velocity / torch.tensor(a.velocity_scale, dtype=torch.float64)[s][:, None]
         speed = (reduced**2).sum(dim=1).add(1e-30).sqrt()
         step = a.speed_limit / max(a.speed_functions - 1, 1)
-        gauss = torch.stack([torch.exp(-((speed / step - k) ** 2) / 2.0) for k in range(a.speed_functions)], 1).to(
-            dtype
-        )
+        signs = (1, -1) if a.speed_basis == "even" else (1,)
+        gauss = torch.stack(
+            [sum(torch.exp(-((speed / step - c * k) ** 2) / 2.0) for c in signs) for k in range(a.speed_functions)], 1
+        ).to(dtype)
         heavier = torch.log(batch.mass / torch.tensor(a.masses, dtype=torch.float64)[s])[:, None].to(dtype)
         scalars = (
             w["species"][s] + torch.einsum("nk,nkc->nc", gauss, w["speed"][s]) + w["stride"][row] + heavier * w["mass"]

@@ -36,6 +36,7 @@ WRONG = {
     "cutoff_power": [0, -6, 6.0, "6", None, 10**9],
     "radial_hidden": [(0,), (-8,), (8.0,), ("8",), 8, None, "8", (8, None), (10**9,), (8,) * 1000],
     "speed_functions": [0, 5.0, "5", None, 10**9],
+    "speed_basis": ["odd", "", None, 1],
     "speed_limit": [0.0, -1.0, math.nan, math.inf, "5", None],
     "speed_hidden": [(0,), (6.0,), ("6",), 6, None, (10**9,)],
     "velocity_scale": [(), (0.02,), (0.0, 0.01), (-0.02, 0.01), (math.nan, 0.01), (math.inf, 0.01), "ab", None],

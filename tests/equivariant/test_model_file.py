@@ -72,6 +72,23 @@ def test_round_trip(tmp_path, model, dtype):
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]  # no temporary file is left
 
 
+def test_the_same_model_is_the_same_bytes(tmp_path, model):
+    """The library orders the entries of the metadata at random."""
+    turned = Model(model.architecture, dict(reversed(model.weights.items())), dict(reversed(model.card.items())))
+    for k in range(6):
+        save_model(tmp_path / str(k), (model, turned)[k % 2])
+    assert len({(tmp_path / str(k)).read_bytes() for k in range(6)}) == 1
+
+
+def test_files_older_than_the_choice_keep_their_plain_gaussians(path, model):
+    assert model.architecture.speed_basis == load_model(path).architecture.speed_basis == "even"
+    header, _ = parts(path)
+    facts = json.loads(header["__metadata__"]["header"])
+    del facts["architecture"]["speed_basis"]
+    with_facts(path, header=json.dumps(facts))
+    assert load_model(path).architecture.speed_basis == "plain"
+
+
 def test_strided_weights_are_written_as_they_are(tmp_path, model):
     turned = {k: np.asfortranarray(w) for k, w in model.weights.items()}
     save_model(tmp_path / "m", Model(model.architecture, turned, {}))

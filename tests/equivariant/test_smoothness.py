@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from askel.equivariant.bases import cutoff_function, radial_basis, velocity_harmonics
+from askel.equivariant.bases import cutoff_function, radial_basis, speed_basis, velocity_harmonics
 
 
 @pytest.fixture
@@ -44,6 +44,13 @@ def test_velocity_harmonics_are_smooth_at_rest_and_linear_far_out():
     assert np.abs(np.stack(velocity_harmonics(np.zeros((1, 3)), 3), 1)[0, 1:]).max() == 0.0
     far = np.stack(velocity_harmonics(np.array([[30.0, 40.0, 50.0], [60.0, 80.0, 100.0]]), 3), axis=1)
     assert far[1, 1:] / far[0, 1:] == pytest.approx(2.0, rel=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [("even", 0.0, 0.02), ("plain", 0.1, 2.0)])
+def test_gaussians_of_the_speed_have_a_kink_at_rest_unless_even(make_architecture, kind, low, high):
+    line = np.linspace(-2e-2, 2e-2, 41)
+    values = speed_basis(np.abs(line), make_architecture(speed_functions=6, speed_basis=kind), np)
+    assert low <= kink(values, 1e-3) * np.abs(np.diff(values, axis=0)).max() / 1e-3 <= high
 
 
 def test_gradients_at_rest_are_finite(make_architecture, make_network, make_batch, make_system):
