@@ -31,6 +31,7 @@ _BOUNDS = {
 _CHOICES = {
     "head": ("stride", "energy"),
     "parity": ("natural", "both"),
+    "optimiser": ("adamw", "muon"),
     "schedule": ("cosine", "plateau", "constant"),
     "dtype": ("float32", "float64"),
     "device": ("cpu", "cuda"),
@@ -55,7 +56,8 @@ class TrainingRecipe:
     start_from : model file whose weights and scales training starts from; its architecture replaces the options below
     cutoff, l_max, parity, channels, layers, radial_functions, radial_hidden, speed_functions, speed_hidden : see Architecture
     batch : frames in a step
-    learning_rate, weight_decay, betas : of AdamW; weights of matrices alone decay
+    optimiser : "adamw", or "muon" for the matrices of the layers and AdamW for the rest (see ``muon.Muon``)
+    learning_rate, weight_decay, betas : of both; weights of matrices alone decay
     schedule : "cosine" to ``final_learning_rate`` over the budget, "plateau" (times ``plateau_factor`` after
         ``plateau_patience`` validations without gain), or "constant"
     warm_up : steps of linear rise
@@ -100,6 +102,7 @@ class TrainingRecipe:
     speed_functions: int = 16
     speed_hidden: tuple[int, ...] = (64,)
     batch: int = 10
+    optimiser: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 3e-3
     final_learning_rate: float = 1e-6
     weight_decay: float = 1e-5

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ...equivariant.architecture import Architecture
 from ...equivariant.network import Network
 from ...equivariant.products import couple, couple_by_matrices
+from .muon import Muon
 from .recipe import TrainingRecipe
 from .schedule import SCHEDULES, warmed
 
 #: implementation of a recipe -> the network's channelwise product
 PRODUCTS = {"fused": couple, "reference": couple_by_matrices}
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 #: The average forgets its first weights: its decay at step t is at most (1 + t)/(10 + t).
 _AVERAGE_RISE = 10.0
 
@@ -135,7 +135,7 @@ class TrainingState:
         for name, weight in self.network.weights.items():
             own = self.optimiser.state.get(weight)
             if own:
-                moments[name] = {k: own[k].detach().cpu().numpy().copy() for k in (*_MOMENTS, "step")}
+                moments[name] = {k: v.detach().cpu().numpy().copy() for k, v in own.items()}
         s = self.sampler
         return {
             "architecture": self.network.architecture.to_json(),
@@ -160,9 +160,8 @@ class TrainingState:
         for name, weight in self.network.weights.items():
             if name in tree["moments"]:
                 kept = tree["moments"][name]
-                own = {k: torch.from_numpy(kept[k]).to(weight.device) for k in _MOMENTS}
-                step = torch.from_numpy(np.asarray(kept["step"]))
-                self.optimiser.state[weight] = {**own, "step": step.to(weight.device)}
+                own = {k: torch.from_numpy(np.asarray(v)).to(weight.device) for k, v in kept.items()}
+                self.optimiser.state[weight] = own
         self.schedule.restore(tree["schedule"])
         s, kept = self.sampler, tree["sampler"]
         s.epoch, s.place, s.steps = int(kept["epoch"]), int(kept["place"]), int(kept["steps"])
@@ -174,9 +173,16 @@ class TrainingState:
         self.best, self.waited, self.best_weights = float(best["loss"]), int(best["waited"]), dict(best["weights"])
 
 
-def _optimiser(network: Network, recipe: TrainingRecipe) -> torch.optim.AdamW:
-    """Return fused AdamW; only matrices decay: scales and embeddings of a single row do not."""
+def _optimiser(network: Network, recipe: TrainingRecipe) -> torch.optim.Optimizer:
+    """Return Muon, or fused AdamW; only matrices decay: scales and embeddings of a single row do not."""
     weights = list(network.weights.values())
+    if recipe.optimiser == "muon":
+        inner = [w for name, w in network.weights.items() if w.dim() >= 2 and name[0].isdigit()]
+        chosen = {id(w) for w in inner}
+        return Muon(
+            inner, [w for w in weights if id(w) not in chosen],
+            lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=recipe.betas,
+        )  # fmt: skip
     groups = [
         {"params": [w for w in weights if w.dim() >= 2], "weight_decay": recipe.weight_decay},
         {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},

@@ -105,6 +105,7 @@ VARIANTS = (
     {},
     {"rollout": 2, "rollout_from": 0.4, "dtype": "float32"},
     {"schedule": "plateau", "plateau_patience": 1},
+    {"optimiser": "muon"},
 )
 
 
