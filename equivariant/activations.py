@@ -12,11 +12,17 @@ from .paths import Irreps
 
 def perceptron(weights: dict[str, NDArray], name: str, inputs: NDArray) -> NDArray:
     """Return a perceptron with weights ``<name>_0``, ``<name>_1``, ... of inputs (n, in): no bias, no gate after the last."""
-    hidden, k = inputs, 0
+    before, last = hidden(weights, name, inputs)
+    return before @ last
+
+
+def hidden(weights: dict[str, NDArray], name: str, inputs: NDArray) -> tuple[NDArray, NDArray]:
+    """Return what comes before the last matrix of a perceptron (n, H), and that matrix (H, out)."""
+    k = 0
     while f"{name}_{k + 1}" in weights:
-        hidden = _silu(hidden @ weights[f"{name}_{k}"])
+        inputs = _silu(inputs @ weights[f"{name}_{k}"])
         k += 1
-    return hidden @ weights[f"{name}_{k}"]
+    return inputs, weights[f"{name}_{k}"]
 
 
 def _silu(x: NDArray) -> NDArray:

@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from ..particles import SERIAL, Exchange, Halo, InputError, kernel_threads, resolve
 from ..particles.collective import together
-from .activations import gate, perceptron
+from .activations import gate, hidden, perceptron
 from .architecture import Architecture
 from .bases import cutoff_function, radial_basis, speed_basis, velocity_harmonics
 from .conservation import conserve
@@ -247,19 +247,20 @@ class Engine:
         """Return the tabulated radial weights of layer t for the stride of that row; made when first asked for."""
         if (t, row) not in self._tables:
             a, name = self.architecture, self.dtype.name
+            last = self._exact[f"{t}_radial_{len(a.radial_hidden)}"]
             self._tables[t, row] = tabulate(
-                lambda length: self._radial(t, row, length), self.shortest, a.cutoff, _TABLE_TOLERANCE[name], name
+                lambda length: self._radial(t, row, length), last, self.shortest, a.cutoff, _TABLE_TOLERANCE[name], name
             )
         return self._tables[t, row]
 
     def _radial(self, t: int, row: int, length: FloatArray) -> FloatArray:
-        """Return the exact radial weights (E, P C), float64."""
+        """Return what the last matrix makes the radial weights of, times the envelope, (E, hidden) float64."""
         a, w = self.architecture, self._exact
         inputs = radial_basis(length, w["bessel"], a, np)
         if len(a.strides) > 1:
             inputs = np.concatenate([inputs, np.tile(np.eye(len(a.strides))[row], (len(length), 1))], axis=1)
         envelope = cutoff_function(length, a)[:, None] / math.sqrt(a.average_neighbours)
-        return perceptron(w, f"{t}_radial", inputs) * envelope
+        return hidden(w, f"{t}_radial", inputs)[0] * envelope
 
     def _perceptron(self, name: str, inputs: NDArray) -> NDArray:
         return perceptron(self._weights, name, inputs)

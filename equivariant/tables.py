@@ -6,7 +6,7 @@ A uniform cubic B-spline f(r) = sum_k b_k(u) c_(i + k), u = (r - r_0)/h - i, who
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ FloatArray = NDArray[np.float64]
 #: Grid points beyond the lower end: what is wrong at the end falls by 3.7 a point.
 _MARGIN = 24
 _FIRST_INTERVALS, _MOST_INTERVALS = 256, 8192
+#: Rows of a table that are made at a time.
+_BLOCK = 64
 #: Where each interval is compared with the function: the error of a cubic is largest about its middle.
 _PROBES = np.array([0.12, 0.3, 0.5, 0.7, 0.88])
 
@@ -58,38 +60,51 @@ def basis(fraction: FloatArray) -> FloatArray:
 
 def tabulate(
     function: Callable[[FloatArray], FloatArray],
+    mixing: FloatArray,
     shortest: float,
     cutoff: float,
     tolerance: float,
     dtype: str = "float32",
 ) -> RadialTable:
-    """Return a table whose error is at most ``tolerance``; intervals are halved until it is.
+    """Return a table of ``function`` @ ``mixing`` whose error is at most ``tolerance``; intervals are halved until it is.
+
+    A spline is linear in its samples, so it is the narrow ``function`` that is interpolated, and its coefficients are mixed.
 
     Parameters
     ----------
-    function : (E,) lengths in Angstrom -> (E, W) float64, zero from the cutoff on, defined a little below ``shortest``
+    function : (E,) lengths in Angstrom -> (E, H) float64, zero from the cutoff on, defined a little below ``shortest``
+    mixing : (H, W) float64
     shortest, cutoff : Angstrom
-    tolerance : relative to the largest value of the function
+    tolerance : relative to the largest value of ``function`` @ ``mixing``
 
     Raises
     ------
     InputError : the tolerance cannot be reached
 
     """
-    intervals = _FIRST_INTERVALS
+    intervals, error = _FIRST_INTERVALS, math.inf
     while intervals <= _MOST_INTERVALS:
-        table = _table(function, shortest, cutoff, intervals, dtype)
-        if table.error <= tolerance:
-            return table
+        coefficients, samples = _coefficients(function, shortest, cutoff, intervals)
+        size = _largest(samples, mixing) or 1.0
+        h = (cutoff - shortest) / intervals
+        lengths = shortest + h * (np.arange(intervals) + _PROBES[:, None])
+        errors = (
+            _spline(coefficients, probe, intervals) - function(at) for probe, at in zip(_PROBES, lengths, strict=True)
+        )
+        error = max(_largest(wrong, mixing) for wrong in errors) / size
+        if error <= tolerance:
+            fourth = _largest(np.diff(samples, n=4, axis=0), mixing)
+            return RadialTable(_mixed(coefficients, mixing, dtype), shortest, h, error, 3.0 / 128.0 * fourth / size)
         intervals *= 2
     raise InputError(
-        f"the radial functions cannot be tabulated to {tolerance:g} (reached {table.error:.1g}); use more layers"
+        f"the radial functions cannot be tabulated to {tolerance:g} (reached {error:.1g}); use more layers"
     )
 
 
-def _table(
-    function: Callable[[FloatArray], FloatArray], shortest: float, cutoff: float, intervals: int, dtype: str
-) -> RadialTable:
+def _coefficients(
+    function: Callable[[FloatArray], FloatArray], shortest: float, cutoff: float, intervals: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the coefficients of the spline (K, H) and the samples from ``shortest`` on."""
     h = (cutoff - shortest) / intervals
     margin = min(_MARGIN, int(0.9 * shortest / h))
     grid: FloatArray = shortest + h * np.arange(-margin, intervals + 3, dtype=np.float64)
@@ -97,15 +112,28 @@ def _table(
     n = len(grid)
     banded = np.zeros((3, n))
     banded[0, 1:], banded[1], banded[2, :-1] = 1.0, 4.0, 1.0
-    coefficients = solve_banded((1, 1), banded, 6.0 * samples)[max(margin - 1, 0) :]
-    size = float(np.abs(samples[margin:]).max()) or 1.0
-    error = 0.0
-    for probe in _PROBES:
-        place = np.arange(intervals)
-        b = basis(np.full(intervals, probe))
-        spline = sum(b[:, k, None] * coefficients[place + k] for k in range(4))
-        error = max(error, float(np.abs(spline - function(shortest + h * (place + probe))).max()))
-    fourth = np.abs(np.diff(samples[margin:], n=4, axis=0)).max() if intervals > 4 else math.inf
-    return RadialTable(
-        np.ascontiguousarray(coefficients, dtype=dtype), shortest, h, error / size, 3.0 / 128.0 * fourth / size
-    )
+    return solve_banded((1, 1), banded, 6.0 * samples)[max(margin - 1, 0) :], samples[margin:]
+
+
+def _spline(coefficients: FloatArray, probe: float, intervals: int) -> FloatArray:
+    """Return the spline at the same fraction of every interval."""
+    b = basis(np.array([probe]))[0]
+    return np.asarray(sum(b[k] * coefficients[k : intervals + k] for k in range(4)))
+
+
+def _blocks(narrow: FloatArray, mixing: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
+    """Yield the rows of ``narrow`` @ ``mixing`` a few at a time: all of them in float64 are the most memory of an engine."""
+    for begin in range(0, len(narrow), _BLOCK):
+        rows = slice(begin, begin + _BLOCK)
+        yield rows, narrow[rows] @ mixing
+
+
+def _largest(narrow: FloatArray, mixing: FloatArray) -> float:
+    return max(float(np.abs(block).max()) for _, block in _blocks(narrow, mixing))
+
+
+def _mixed(narrow: FloatArray, mixing: FloatArray, dtype: str) -> NDArray:
+    out = np.empty((len(narrow), mixing.shape[1]), dtype)
+    for rows, block in _blocks(narrow, mixing):
+        out[rows] = block
+    return out
