@@ -156,6 +156,12 @@ class BlockLeapfrog:
         tide = np.zeros((0, 3, 3)) if out.tide is None else out.tide
         return _Pull(out.acceleration, tide, out.potential_energy)
 
+    def taken_out(self, members: Particles) -> Evaluation:
+        """Return what of the members' pull on each other is left to their region: acceleration and potential energy."""
+        out = Evaluation(members.n, ("acceleration", "potential_energy"))
+        self.regions.taken_out(members, out)
+        return out
+
     def _known(self, particles: Particles, carry: BlockCarry) -> _Pull:
         unknown = not np.array_equal(carry.known_at, particles.position)
         if self.exchange.reduce(int(unknown), "max"):
@@ -174,7 +180,7 @@ class BlockLeapfrog:
         total = particles.kinetic_energy() + pull.potential_energy
         for region in self.regions.find(particles, pull.acceleration, np.full(particles.n, np.inf)):
             members = particles.select(region.rows)
-            total += self.regions.potential_energy(members) - self.pull(members).potential_energy
+            total += self.regions.potential_energy(members) - self.taken_out(members).potential_energy
         everywhere: float = self.exchange.reduce(total, "sum")
         return everywhere
 
@@ -303,7 +309,7 @@ class _Block:
         for which, tide in inside:
             members = self._state(which, start)
             centred = members.position - centre_of_mass(members, self.method.exchange)[0]
-            kick[np.searchsorted(rows, which)] -= self.method.pull(members).acceleration + centred @ tide
+            kick[np.searchsorted(rows, which)] -= self.method.taken_out(members).acceleration + centred @ tide
         return kick
 
     def _living(self, rows: Rows) -> Rows:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..particles import Exchange, Particles
+from .interaction import Evaluation
 from .propagator import Step
 
 FloatArray = NDArray[np.float64]
@@ -82,6 +83,13 @@ class SplitRegions(Protocol):
         """Move the members of each region by dt under their own forces and its tide; ``members`` may be overwritten."""
         ...
 
+    def taken_out(self, members: Particles, out: Evaluation) -> None:
+        """Overwrite acceleration and potential energy of the members by each other, as the outer method has it and leaves it out.
+
+        Forces that the region's method does not have stay with the outer method, in its kicks.
+        """
+        ...
+
     def potential_energy(self, members: Particles) -> float:
         """Return the potential energy of the members as the region's method has it: all of it, on one of the ranks."""
         ...
@@ -104,6 +112,10 @@ class NoRegions:
     def advance(
         self, members: Sequence[Particles], tides: Sequence[FloatArray], dt: float, memory: Any
     ) -> Sequence[Moved]:
+        """Never called."""
+        raise NotImplementedError
+
+    def taken_out(self, members: Particles, out: Evaluation) -> None:
         """Never called."""
         raise NotImplementedError
 

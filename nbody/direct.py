@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..integrators import Evaluation
-from ..particles import KINDS, InputError, NumericalFailure, Particles, resolve
-from .softening import law
+from ..particles import KINDS, SERIAL, Exchange, InputError, NumericalFailure, Particles, resolve
+from ..particles.packing import pack_rows, unpack_rows
+from .softening import LAWS, Law, law
 
 FloatArray = NDArray[np.float64]
 
@@ -42,6 +43,7 @@ class DirectGravity:
         these two give no jerk
     star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
     backend : "cpu" (threads from about five hundred particles on; results do not depend on their number) or "reference"
+    exchange : every rank brings all particles together and keeps what concerns its own: for sets of a few thousand
 
     Raises
     ------
@@ -57,8 +59,9 @@ class DirectGravity:
     velocity_dependent = False
 
     def __init__(
-        self, *, softening: float = 0.0, star_star: str = "normal", kernel: str = "plummer", backend: str = "cpu"
-    ) -> None:
+        self, *, softening: float = 0.0, star_star: str = "normal", kernel: str = "plummer", backend: str = "cpu",
+        exchange: Exchange = SERIAL,
+    ) -> None:  # fmt: skip
         if not (np.isfinite(softening) and softening >= 0.0):
             raise InputError(f"softening is {softening}; it must be a finite length, zero or positive")
         if star_star not in STAR_STAR:
@@ -67,7 +70,7 @@ class DirectGravity:
         self.weight, self._spare_black_holes = STAR_STAR[star_star]
         if self.weight == 0.0 and softening > 0.0:
             raise InputError(f"softening is {softening}, but with star_star = 'none' nothing is softened; remove one")
-        self.kernel, self._softening_law = kernel, law(kernel)
+        self.kernel, self._softening_law, self._exchange = kernel, law(kernel), exchange
         self._compact = kernel != "plummer"
         self.provides = frozenset(
             {"acceleration", "potential_energy", "virial"} | (set() if self._compact else {"jerk"})
@@ -83,9 +86,24 @@ class DirectGravity:
         NumericalFailure : two particles in one place without softening, or values that are not finite
 
         """
+        if self._exchange.size == 1:
+            self._evaluate(particles, out)
+            return
+        whole, own = self._brought_together(particles)
+        every = Evaluation(whole.n, out.wants)
+        potential = self._evaluate(whole, every)
+        out.acceleration[...] = every.acceleration[own]
+        out.potential_energy = 0.5 * float(particles.mass @ potential[own])
+        if out.jerk is not None and every.jerk is not None:
+            out.jerk[...] = every.jerk[own]
+        if out.virial is not None and every.virial is not None:
+            out.virial[...] = every.virial if self._exchange.rank == 0 else 0.0
+
+    def _evaluate(self, particles: Particles, out: Evaluation) -> FloatArray:
+        """Overwrite all that ``out`` wants, for particles of one rank; return their potentials, (n,)."""
         potential = np.empty(particles.n)
         if out.jerk is None:
-            self.field(particles, out.acceleration, potential)
+            self._field(particles, out.acceleration, potential)
         else:
             status = self._acceleration_jerk(
                 particles.mass, particles.position, particles.velocity, *self._law(particles),
@@ -95,6 +113,15 @@ class DirectGravity:
         out.potential_energy = 0.5 * float(particles.mass @ potential)
         if out.virial is not None:
             out.virial[...] = virial(particles.mass, particles.position, out.acceleration)
+        return potential
+
+    def _brought_together(self, particles: Particles) -> tuple[Particles, slice]:
+        """Return the particles of all ranks, and where those of this one are among them."""
+        parts = self._exchange.allgather(
+            pack_rows(particles, ("identity", "mass", "position", "velocity", "softening", "kind"))
+        )
+        first = sum(len(part) for part in parts[: self._exchange.rank])
+        return unpack_rows(np.concatenate(parts), particles), slice(first, first + particles.n)
 
     def field(self, particles: Particles, acceleration: FloatArray, potential: FloatArray) -> None:
         """Overwrite the acceleration, (n, 3), and the potential at each particle, (n,) in velocity^2.
@@ -104,11 +131,24 @@ class DirectGravity:
         NumericalFailure : two particles in one place without softening, or values that are not finite
 
         """
+        if self._exchange.size == 1:
+            self._field(particles, acceleration, potential)
+            return
+        whole, own = self._brought_together(particles)
+        accelerations, potentials = np.empty((whole.n, 3)), np.empty(whole.n)
+        self._field(whole, accelerations, potentials)
+        acceleration[...], potential[...] = accelerations[own], potentials[own]
+
+    def _field(self, particles: Particles, acceleration: FloatArray, potential: FloatArray) -> None:
         *given, constant = self._law(particles)
         if self._compact:
             given.append(self._softening_law.number)
         status = self._acceleration(particles.mass, particles.position, *given, constant, acceleration, potential)
         refuse_bad(status, particles, potential)
+
+    def softened_within(self, particles: Particles) -> float:
+        """Return the distance within which a pair with a black hole is softened; infinite for "plummer"."""
+        return 0.0 if self._spare_black_holes else reach(self._softening_law, lengths(self.softening, particles))
 
     def _law(self, particles: Particles) -> tuple[FloatArray, NDArray[np.bool_], float, float]:
         """Return what kernels take between the state and the output: softening, special, weight, G."""
@@ -122,6 +162,12 @@ def lengths(softening: float, particles: Particles) -> FloatArray:
     if softening > 0.0 or particles.softening is None:
         return np.full(particles.n, softening)
     return particles.softening
+
+
+def reach(law: Law, lengths: FloatArray) -> float:
+    """Return the distance from which particles of some softening lengths, (n,), pull by Newton's law."""
+    longest = float(lengths.max(initial=0.0))
+    return np.inf if law.number == LAWS["plummer"].number and longest > 0.0 else law.radius * longest
 
 
 def virial(mass: FloatArray, position: FloatArray, acceleration: FloatArray) -> FloatArray:

@@ -8,8 +8,10 @@ from typing import Literal
 from ..integrators import Interaction, Resolver
 from ..integrators.block_leapfrog import BlockLeapfrog
 from ..integrators.time_steps import AccelerationAndTide
-from ..particles import SERIAL, Exchange, InputError
-from .regions import SOFTENINGS, BlackHoleRegions, Log
+from ..particles import SERIAL, Exchange
+from .direct import DirectGravity
+from .fmm import Fmm
+from .regions import BlackHoleRegions, Log, nowhere
 from .regularised_chain import RegularisedChain
 
 
@@ -52,7 +54,7 @@ def regions(
     Parameters
     ----------
     interaction, accuracy, tidal_accuracy, softening, levels, exchange : as ``block_leapfrog`` takes them
-    radius : of the spheres; at least 2.8 softening lengths, where softened splines end
+    radius : of the spheres; they reach beyond the softening: 2.8 lengths of a spline
     tolerance, star_star, post_newtonian, pairs, merger_distance, collisions : as ``RegularisedChain`` takes them; stars
         are softened in a region as they are outside
     resolver : what becomes of mergers
@@ -63,22 +65,27 @@ def regions(
     InputError : a radius that is too small, or values that the parts refuse
 
     """
-    if radius < SOFTENINGS * softening:
-        raise InputError(
-            f"radius of the regions is {radius:g}, less than {SOFTENINGS:g} softening lengths of {softening:g}: pairs "
-            f"inside would feel softened forces of the outer method; give at least {SOFTENINGS * softening:g}"
-        )
     outer = block_leapfrog(
         interaction, accuracy=accuracy, tidal_accuracy=tidal_accuracy, softening=softening, levels=levels
     )
     chain = RegularisedChain(
         tolerance=tolerance,
         softening=softening,
-        star_star="softened" if star_star == "normal" and softening > 0.0 else star_star,
+        star_star="none" if star_star == "none" else "softened",
         post_newtonian=post_newtonian,
         pairs=pairs,
         merger_distance=merger_distance,
         collisions=collisions,
     )
-    inner = BlackHoleRegions(radius, chain, resolver=resolver, log=Log(log_every), exchange=exchange)
+    within = interaction.softened_within if isinstance(interaction, DirectGravity | Fmm) else nowhere
+    inner = BlackHoleRegions(
+        radius,
+        interaction,
+        chain,
+        resolver=resolver,
+        log=Log(log_every),
+        exchange=exchange,
+        softened_within=within,
+        soften_stars=star_star != "none" and softening == 0.0,
+    )
     return BlockLeapfrog(interaction, outer.criterion, regions=inner, levels=levels, exchange=exchange)

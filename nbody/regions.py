@@ -8,25 +8,24 @@ docs/theory/regions.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..integrators import Event, Outcome, Resolver, Row, Settled, Step
+from ..integrators import Evaluation, Event, Interaction, Outcome, Resolver, Row, Settled, Step
 from ..integrators.report import combine_statistics
 from ..integrators.split_regions import Moved, Region, centre_of_mass
 from ..particles import KINDS, SERIAL, Exchange, InputError, Particles
+from .direct import DirectGravity
 from .region_owners import Gathered, key_of
 from .regularised_chain import ExternalField, RegularisedChain
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-#: Softening lengths that a region must reach: there the splines of GADGET end, and forces are Newton's.
-SOFTENINGS = 2.8
 #: Particles within so many radii may not take longer steps than the region.
 AROUND = 2.0
 #: Longest step, as KETJU has them: share of the time to cross the radius at three times the dispersion of speeds, ...
@@ -57,6 +56,11 @@ class Log:
         return min(due, end, key=lambda t: ahead * t)
 
 
+def nowhere(particles: Particles) -> float:
+    """Return 0: forces are not softened."""
+    return 0.0
+
+
 class BlackHoleRegions:
     r"""Spheres around black holes, moved by a regularised chain; spheres that overlap are one region.
 
@@ -70,11 +74,14 @@ class BlackHoleRegions:
     Parameters
     ----------
     radius : of the spheres, in the unit of length of the particles
+    interaction : of the outer method
     chain : RegularisedChain, with its options (tolerance, post-Newtonian terms, softening of stars, mergers)
     resolver : what becomes of mergers and disruptions; needed where the chain looks for them
     members : kinds that are taken in; others pass through and feel the softened forces of the outer method
     log : how often black holes are written to series/black_holes
     exchange : members come from all ranks; regions move side by side, each on one rank
+    softened_within : distance between such particles within which the outer method softens a pair with a black hole
+    soften_stars : the chain softens pairs of stars by the largest length that a member carries
 
     Raises
     ------
@@ -85,12 +92,15 @@ class BlackHoleRegions:
     def __init__(
         self,
         radius: float,
+        interaction: Interaction,
         chain: RegularisedChain,
         *,
         resolver: Resolver | None = None,
         members: tuple[str, ...] = ("star", "black-hole"),
         log: Log = Log(),
         exchange: Exchange = SERIAL,
+        softened_within: Callable[[Particles], float] = nowhere,
+        soften_stars: bool = False,
     ) -> None:
         if not (radius > 0.0 and math.isfinite(radius)):
             raise InputError(f"radius of the regions is {radius:g}; expected a positive length")
@@ -99,8 +109,10 @@ class BlackHoleRegions:
             raise InputError(f"members names the kind {unknown[0]!r}; known: {', '.join(KINDS)}")
         if resolver is None and (chain.merger_distance is not None or chain.collisions):
             raise InputError("the chain looks for mergers, and no resolver says what becomes of them; give one")
-        self.radius, self.chain, self.resolver, self.log = float(radius), chain, resolver, log
-        self.exchange = exchange
+        self.radius, self.interaction, self.chain = float(radius), interaction, chain
+        self.resolver, self.log = resolver, log
+        self._among_stars = DirectGravity(exchange=exchange)
+        self.exchange, self._softened_within, self.soften_stars = exchange, softened_within, soften_stars
         self._kinds = [KINDS[m] for m in members]
         chain.external = ExternalField()
 
@@ -109,11 +121,32 @@ class BlackHoleRegions:
 
         Raises
         ------
-        InputError : post-Newtonian terms or mergers without a speed of light
+        InputError : post-Newtonian terms or mergers without a speed of light; spheres that do not reach to where the forces of
+            the outer method are Newton's
 
         """
+        members = particles.select(self._able(particles))
+        self._refuse_softened(members)
+        if self.soften_stars:
+            lengths = np.zeros(1) if members.softening is None else members.softening
+            self.chain.star_softening = float(self.exchange.reduce(lengths.max(initial=0.0), "max"))
         self.chain.start(particles.select(np.arange(min(2, particles.n))))
         return {}
+
+    def _able(self, particles: Particles) -> NDArray[np.bool_]:
+        return np.isin(np.zeros(particles.n) if particles.kind is None else particles.kind, self._kinds)
+
+    def _refuse_softened(self, members: Particles) -> None:
+        reach = float(self.exchange.reduce(self._softened_within(members), "max"))
+        if math.isinf(reach):
+            raise InputError(
+                "regions need forces that are Newton's outside them, and kernel 'plummer' softens at any distance; "
+                "give [gravity] kernel = 'spline', or star_star = 'softened'"
+            )
+        if self.radius < reach:
+            raise InputError(
+                f"radius of the regions is {self.radius:g}, and forces are softened within {reach:g}; give at least that"
+            )
 
     def find(self, particles: Particles, acceleration: FloatArray, longest: FloatArray) -> list[Region]:
         """Return the regions among these particles; see ``SplitRegions.find``."""
@@ -122,7 +155,7 @@ class BlackHoleRegions:
         if len(holes) == 0:
             return []
         groups = _overlapping(np.linalg.norm(holes[:, None] - holes[None], axis=-1), 2.0 * self.radius)
-        able = np.isin(0 if particles.kind is None else particles.kind, self._kinds)
+        able = self._able(particles)
         nearest = [np.linalg.norm(particles.position[None] - holes[g, None], axis=-1).min(axis=0) for g in groups]
         inside = [(d <= self.radius) & able for d in nearest]
         around = [(d <= AROUND * self.radius) & ~i for d, i in zip(nearest, inside, strict=True)]
@@ -137,13 +170,13 @@ class BlackHoleRegions:
 
     def _longest(self, sums: FloatArray, least: FloatArray) -> float:
         """Return the longest step of a region, from what ``_sums`` gave and the steps of its members and those around."""
-        mass, drift, members, near, mean, square = sums[0], sums[1:4] / sums[0], sums[4], sums[5], sums[6:9], sums[9]
+        drift, members, around, mean, square = sums[1:4] / sums[0], sums[4], sums[5], sums[6:9], sums[9]
         limits = [float(least[1])]
         if members < 1.5:
             limits.append(float(least[0]))
-        if near > 1.5 and mass > 0.0:
-            mean, drifting = mean / near, drift @ drift
-            spread = max(square / near - 2.0 * drift @ mean + drifting, 1e-300)
+        if around > 0.5:
+            mean = mean / around
+            spread = max(square / around - 2.0 * drift @ mean + drift @ drift, 1e-300)
             limits.append(CROSSING * self.radius / (3.0 * math.sqrt(spread / 3.0)))
             limits.append(PASSING * self.radius / max(float(np.linalg.norm(mean - drift)), 1e-300))
         return min(limits)
@@ -170,6 +203,24 @@ class BlackHoleRegions:
                  for whole, tide in zip(gathered.wholes, tides, strict=True)]  # fmt: skip
         return gathered.returned(moved, memory)
 
+    def taken_out(self, members: Particles, out: Evaluation) -> None:
+        """Overwrite what the outer method has of the members' forces, less the difference of its star-star law to the chain's.
+
+        This difference stays in the kicks, so that a star that comes or goes changes no star-star energy.
+        """
+        self.interaction.evaluate(members, out)
+        which = ~members.is_kind(KINDS["black-hole"])
+        stars = members.select(which)
+        part = Evaluation(stars.n, out.wants)
+        self.interaction.evaluate(stars, part)
+        out.acceleration[which] -= part.acceleration
+        out.potential_energy -= part.potential_energy
+        if self.chain.star_weight > 0.0:
+            stars.softening = np.full(stars.n, self.chain.star_softening)
+            self._among_stars.evaluate(stars, part)
+            out.acceleration[which] += part.acceleration
+            out.potential_energy += part.potential_energy
+
     def potential_energy(self, members: Particles) -> float:
         """Return the potential energy of the members as the chain has it, on the rank that would move them."""
         (whole,) = Gathered(self.exchange, [members], {}).wholes
@@ -177,11 +228,10 @@ class BlackHoleRegions:
 
 
 def _sums(particles: Particles, inside: NDArray[np.bool_], around: NDArray[np.bool_]) -> FloatArray:
-    """Return mass and momentum (3) of members, how many they are, how many are near, sums of velocity (3) and its square."""
-    near = inside | around
-    mass, velocity = particles.mass[inside], particles.velocity[near]
+    """Return mass and momentum (3) of members and their number; number of those around, sums of velocity (3) and its square."""
+    mass, velocity = particles.mass[inside], particles.velocity[around]
     momentum = mass @ particles.velocity[inside]
-    return np.array([mass.sum(), *momentum, inside.sum(), near.sum(), *velocity.sum(axis=0), np.sum(velocity**2)])
+    return np.array([mass.sum(), *momentum, inside.sum(), around.sum(), *velocity.sum(axis=0), np.sum(velocity**2)])
 
 
 class _Advance:

@@ -88,6 +88,21 @@ def test_momentum_is_conserved_with_regions():
     assert np.abs((particles.mass @ particles.velocity) / scale).max() < 1e-14
 
 
+def test_splines_outside_and_newton_inside_fit_together():
+    particles, softening = cluster_with_binary(200), 0.01
+    gravity = DirectGravity(softening=softening, kernel="spline")
+    method = regions(gravity, radius=0.3, accuracy=0.002, tidal_accuracy=0.0, softening=softening)
+    report = Simulation(particles, method, Fixed(0.02)).run(1.0)
+    assert report.statistics["max_members"] > 3  # stars came and went
+    assert 1e-9 < report.max_energy_error < 2e-5
+
+
+def test_a_fast_orbit_inside_does_not_shorten_the_steps_of_a_region():
+    tight, wide = (cluster_with_binary(separation=a, hole_mass=0.02) for a in (2e-4, 2e-2))
+    levels = [region_run(p, t_end=0.1).statistics["regions"] for p in (tight, wide)]
+    assert levels[0] <= 1.5 * levels[1]
+
+
 def test_the_tide_during_the_advance_lowers_the_error(exact, monkeypatch):
     with_tide, without = cluster_with_binary(), cluster_with_binary()
     region_run(with_tide, step=0.05, accuracy=0.4)
@@ -133,12 +148,15 @@ def test_spheres_that_overlap_are_one_region():
 
 def test_what_regions_refuse():
     gravity = DirectGravity(softening=SOFT)
-    with pytest.raises(InputError, match=r"less than 2\.8 softening lengths"):
-        regions(gravity, radius=0.002, softening=SOFT)
+    with pytest.raises(InputError, match=r"radius of the regions is 0\.002, and forces are softened within 0\.0028"):
+        splined = DirectGravity(softening=SOFT, kernel="spline")
+        regions(splined, radius=0.002, softening=SOFT).start(cluster_with_binary())
+    with pytest.raises(InputError, match="'plummer' softens at any distance"):
+        regions(gravity, radius=0.1, softening=SOFT).start(cluster_with_binary())
     with pytest.raises(InputError, match="radius of the regions is -1"):
         regions(gravity, radius=-1.0)
     with pytest.raises(InputError, match="no resolver"):
         regions(gravity, radius=0.1, collisions=True)
     with pytest.raises(InputError, match="speed of light"):
-        method = regions(gravity, radius=0.1, softening=SOFT, post_newtonian=["1"])
+        method = regions(splined, radius=0.1, softening=SOFT, post_newtonian=["1"])
         method.start(cluster_with_binary())
