@@ -22,6 +22,8 @@ from ..particles import InputError, MissingDependency
 Bytes = NDArray[np.uint8]
 Operation = Literal["sum", "min", "max"]
 
+#: Seconds in which a rank that waits does nothing else, and from one look to the next after that.
+_SPIN, _NAP = 1e-4, 2e-5
 #: Seconds a failing rank waits to see whether the others fail too.
 _PATIENCE = 2.0
 #: Seconds in which a launcher hands on what was printed.
@@ -84,27 +86,27 @@ class World:
 
     def barrier(self) -> None:
         """Wait for all."""
-        self._world.Barrier()
+        self._finish(self._world.Ibarrier())
 
     def reduce(self, values: NDArray, operation: Operation) -> NDArray:
         """Return an array of numbers reduced over all ranks, the same on all of them."""
         out = np.empty_like(values)
-        self._world.Allreduce(values, out, op=self._operations[operation])
+        self._finish(self._world.Iallreduce(values, out, op=self._operations[operation]))
         return out
 
     def allgather(self, mine: Bytes) -> list[Bytes]:
         """Return the bytes of every rank."""
         sizes = np.empty(self.size, np.int64)
-        self._world.Allgather(np.array([len(mine)], np.int64), sizes)
+        self._finish(self._world.Iallgather(np.array([len(mine)], np.int64), sizes))
         whole = np.empty(int(sizes.sum()), np.uint8)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        self._world.Allgatherv(mine, [whole, (sizes, starts[:-1]), self._mpi.BYTE])
+        self._finish(self._world.Iallgatherv(mine, [whole, (sizes, starts[:-1]), self._mpi.BYTE]))
         return [whole[a:b] for a, b in pairwise(starts.tolist())]
 
     def alltoall(self, parts: Sequence[Bytes]) -> list[Bytes]:
         """Send ``parts[r]`` to rank r; return what every rank sent here. Empty parts cost no message."""
         mine, theirs = np.array([len(p) for p in parts], np.int64), np.empty(self.size, np.int64)
-        self._world.Alltoall(mine, theirs)
+        self._finish(self._world.Ialltoall(mine, theirs))
         received = [parts[r] if r == self.rank else np.empty(int(n), np.uint8) for r, n in enumerate(theirs)]
         others = [r for r in range(self.size) if r != self.rank]
         self.swap(
@@ -116,7 +118,14 @@ class World:
         """Send to some ranks and receive from some, all at once; ``receives`` are overwritten and have the right sizes."""
         requests = [self._world.Irecv([buffer, self._mpi.BYTE], rank) for rank, buffer in receives]
         requests += [self._world.Isend([buffer, self._mpi.BYTE], rank) for rank, buffer in sends]
-        self._mpi.Request.Waitall(requests)
+        self._finish(*requests)
+
+    def _finish(self, *requests: Any) -> None:
+        """Wait for requests; after a short while leave the core to others, who may be those that are waited for."""
+        patient = time.perf_counter() + _SPIN
+        while not self._mpi.Request.Testall(requests):
+            if time.perf_counter() > patient:
+                time.sleep(_NAP)
 
     def cores_of_node(self) -> list[frozenset[int]]:
         """Return the cores that each rank of this machine may run on."""

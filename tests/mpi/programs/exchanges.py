@@ -72,6 +72,9 @@ def check_numbers(world):
     assert exchange.reduce(r + 1, "sum") == p * (p + 1) // 2 and isinstance(exchange.reduce(r, "sum"), int)
     assert exchange.reduce(0.5 * r, "max") == 0.5 * (p - 1) and isinstance(exchange.reduce(0.5, "min"), float)
     assert np.array_equal(exchange.reduce(np.array([[r], [-r]]), "min"), [[0], [1 - p]])
+    numbers = np.random.default_rng(r).normal(size=1000)
+    sums = exchange.allgather(exchange.reduce(numbers, "sum"))
+    assert all(np.array_equal(s, sums[0]) for s in sums)
     mine = np.full((r, 2), r, np.int32)
     for s, part in enumerate(exchange.allgather(mine)):
         assert part.shape == (s, 2) and part.dtype == np.int32 and (part == s).all()
@@ -85,7 +88,7 @@ def check_numbers(world):
         assert len(part) == (r * s) % 3 and (part["a"] == 100 * s + r).all() and (part["b"] == 0.5 * s).all()
     traffic = exchange.traffic
     sent = sum(part.nbytes for s, part in enumerate(parts) if s != r)
-    assert traffic.bytes["alltoall"] == sent and traffic.messages["reduce"] == 5, traffic
+    assert traffic.bytes["alltoall"] == sent and traffic.messages["reduce"] == 6, traffic
 
 
 def check_spreading_loses_nothing(world):
