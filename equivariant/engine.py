@@ -270,7 +270,8 @@ class Engine:
         for k, (first, degree, width) in enumerate(through.blocks):
             rows = (2 * degree + 1) * width
             block = message[first * n * c : (first + rows) * n * c].reshape(n * (2 * degree + 1), width * c)
-            parts.append((block @ self._weights[f"{name}_{k}"]).reshape(n, 2 * degree + 1, -1))
+            weight = self._weights[f"{name}_{k}"]
+            parts.append((block @ weight).reshape(n, 2 * degree + 1, weight.shape[1]))
         return parts
 
     def _refuse_close(self, graph: Graph, length: FloatArray, order: NDArray[np.int64]) -> None:
