@@ -62,17 +62,16 @@ def spread(found: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     }
 
 
-def shortest(calls: list, turns: int) -> list[float]:
-    """Return the shortest processor time of each call; all are called once before."""
-    for call in calls:
-        call()
+def shortest(calls: list, turns: int) -> tuple[list[float], list]:
+    """Return the shortest processor time of each call, and what it gave; all are called once before."""
+    given = [call() for call in calls]
     best = [np.inf] * len(calls)
     for _ in range(turns):
         for k, call in enumerate(calls):
             start = time.process_time()
             call()
             best[k] = min(best[k], time.process_time() - start)
-    return best
+    return best, given
 
 
 def rows_of(model: str, n: int, turns: int, with_peer: bool) -> dict:
@@ -93,7 +92,7 @@ def rows_of(model: str, n: int, turns: int, with_peer: bool) -> dict:
             for theta, quadrupole in PEER
         ]
         calls += peers
-    seconds = shortest(calls, turns)
+    seconds, found = shortest(calls, turns)
     reference = exact(particles, which)
     askel = []
     for asked, kind, taken in zip(ASKED, kinds, seconds, strict=False):
@@ -109,8 +108,8 @@ def rows_of(model: str, n: int, turns: int, with_peer: bool) -> dict:
             softening_source=given[2], method="bruteforce", parallel=False,
         )  # fmt: skip
         result["pytreegrav"] = [
-            {"theta": theta, "quadrupole": quadrupole, "seconds": taken, **spread(call()[which], theirs)}
-            for (theta, quadrupole), call, taken in zip(PEER, peers, seconds[len(ASKED) :], strict=True)
+            {"theta": theta, "quadrupole": quadrupole, "seconds": taken, **spread(field[which], theirs)}
+            for (theta, quadrupole), field, taken in zip(PEER, found[len(ASKED) :], seconds[len(ASKED) :], strict=True)
         ]
         for row in askel:
             row["pytreegrav_seconds_at_equal_rms"] = at_error(result["pytreegrav"], row["rms"])
@@ -199,9 +198,8 @@ def peaks(order: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(65, width(order))) + 10.0
     arguments = (order, rows, rng.normal(size=5), np.arange(64), np.zeros((size(order), LANES)))
-    pulls, translations = shortest(
-        [lambda: _pulls(tree, total), lambda: [_translations(*arguments) for _ in range(200)]], 9
-    )
+    calls = [lambda: _pulls(tree, total), lambda: [_translations(*arguments) for _ in range(200)]]
+    (pulls, translations), _ = shortest(calls, 9)
     return {"pairs_per_second": 1024**2 / pulls, "translations_per_second": 200 * 64 / translations}
 
 
@@ -211,7 +209,7 @@ def crossover() -> list[dict[str, float]]:
     for n in (64, 256, 1024, 4096, 8192):
         particles, out = sphere("plummer", n), Evaluation(n)
         kinds = (Fmm(leaf_size=n), Fmm(leaf_size=48), DirectGravity())
-        seconds = shortest([lambda k=k, p=particles, o=out: k.evaluate(p, o) for k in kinds], 9)
+        seconds, _ = shortest([lambda k=k, p=particles, o=out: k.evaluate(p, o) for k in kinds], 9)
         rows.append({"n": n, **dict(zip(("one_leaf", "tree", "direct"), seconds, strict=True))})
     return rows
 
@@ -221,12 +219,13 @@ def main() -> None:
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--sizes", type=float, nargs="+", default=[1e4, 1e5, 1e6])
     parser.add_argument("--peer-up-to", type=float, default=1e6)
+    parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     numba.set_num_threads(1)
     results = []
     for model in ("plummer", "hernquist"):
         for n in map(int, arguments.sizes):
-            result = rows_of(model, n, 3 if n <= 1e5 else 1, n <= arguments.peer_up_to)
+            result = rows_of(model, n, arguments.turns, n <= arguments.peer_up_to)
             results.append(result)
             for row in result["askel"]:
                 print(
@@ -238,8 +237,9 @@ def main() -> None:
     growth = {}
     for model in ("plummer", "hernquist"):
         chosen = [(r["n"], r["askel"][1]["seconds"]) for r in results if r["model"] == model]
-        (a, s), (b, t) = chosen[-2:]
-        growth[model] = float(np.log(t / s) / np.log(b / a))
+        if len(chosen) > 1:
+            (a, s), (b, t) = chosen[-2:]
+            growth[model] = float(np.log(t / s) / np.log(b / a))
     print("growth with n:", growth)
     if arguments.record:
         record = {"machine": machine(), "versions": versions("askel", "numba", "numpy", "pytreegrav"), "threads": 1}
