@@ -1,0 +1,256 @@
+"""Ensembles: time per encounter at stated accuracy against REBOUND's IAS15, outcome statistics, replay.
+
+python benchmarks/ensemble.py            prints the figures
+python benchmarks/ensemble.py --record   also writes benchmarks/results/ensemble.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from askel.nbody import evolve_batch
+from askel.nbody.ensemble_outcomes import OUTCOMES
+from askel.nbody.scattering import Approach, Body, Orbit, Part, Sample, Scattering
+from askel.nbody.scattering_cross_sections import capture_cross_section
+from askel.nbody.scattering_distributions import Distribution, fixed
+from askel.nbody.scattering_run import Settings, cross_sections, replay, run_encounters
+from askel.particles import kernel_threads
+from machine import machine, versions
+
+HERE = Path(__file__).resolve().parent
+Record = dict[str, Any]
+STAR, HOLE = Body(fixed(1.0)), Body(fixed(0.5), black_hole=True)
+
+
+def binary(eccentricity: Distribution) -> Part:
+    return Part((STAR, STAR), (Orbit(fixed(1.0), eccentricity),))
+
+
+#: Equal masses, thermal eccentricities, v = 0.5, b <= 6 a, 40 a apart at the start; followed to t = 300.
+TIMED = Scattering(
+    (binary(Distribution("thermal", {"high": 0.999})), Part((STAR,))),
+    Approach(fixed(0.5), Distribution("disk", {"high": 6.0}), separation=40.0),
+    seed=70921,
+)
+T_END, STOP = 300.0, ("escape", "mardling-aarseth")
+
+
+def energy(sample: Sample, position: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """Return T - U of each encounter in extended precision."""
+    m, x, v = (np.asarray(a).astype(np.longdouble) for a in (sample.mass, position, velocity))
+    e = 0.5 * (m * (v**2).sum(axis=2)).sum(axis=1)
+    for i in range(3):
+        for j in range(i):
+            e -= m[:, i] * m[:, j] / np.sqrt(((x[:, i] - x[:, j]) ** 2).sum(axis=1))
+    return e
+
+
+def errors(sample: Sample, position: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    before = energy(sample, sample.position, sample.velocity)
+    return np.abs((energy(sample, position, velocity) - before) / before).astype(float)
+
+
+def askel_once(sample: Sample, tolerance: float, stop: tuple[str, ...]) -> tuple[float, Any]:
+    """Return processor seconds per encounter, and the result."""
+    begin = time.process_time()
+    result = evolve_batch(sample.mass, sample.position, sample.velocity, T_END, tolerance=tolerance, stop=stop)
+    return (time.process_time() - begin) / len(result), result
+
+
+def rebound_once(sample: Sample, which: range) -> tuple[float, np.ndarray]:
+    """Return processor seconds per encounter of IAS15 at its default accuracy, and |dE/E|."""
+    import rebound
+
+    position, velocity = sample.position.copy(), sample.velocity.copy()
+    begin = time.process_time()
+    for k in which:
+        simulation = rebound.Simulation()
+        simulation.integrator = "ias15"
+        for m, x, v in zip(sample.mass[k], sample.position[k], sample.velocity[k], strict=True):
+            simulation.add(m=m, x=x[0], y=x[1], z=x[2], vx=v[0], vy=v[1], vz=v[2])
+        simulation.integrate(T_END)
+        for i, body in enumerate(simulation.particles):
+            position[k, i], velocity[k, i] = (body.x, body.y, body.z), (body.vx, body.vy, body.vz)
+    spent = (time.process_time() - begin) / len(which)
+    return spent, errors(sample, position, velocity)[list(which)]
+
+
+def timing(repeats: int, tolerances: tuple[float, ...] = (1e-12, 3e-12, 1e-11, 1e-10)) -> Record:
+    """Time both codes in turn, on one core; the peer takes another tenth of the encounters each time."""
+    sample = TIMED.sample(np.arange(1000))
+    with kernel_threads(1):
+        askel_once(sample, 1e-12, ())
+        runs: dict[tuple[float, bool], list[float]] = {(t, s): [] for t in tolerances for s in (False, True)}
+        peer, peer_errors, results = [], [], {}
+        for repeat in range(repeats):
+            for tolerance, early in runs:
+                spent, result = askel_once(sample, tolerance, STOP if early else ())
+                runs[tolerance, early].append(spent)
+                results[tolerance, early] = result
+            spent, wrong = rebound_once(sample, range(repeat % 10, 1000, 10))
+            peer.append(spent)
+            peer_errors.append(wrong)
+    ias15 = statistics.median(peer)
+    rows = []
+    for (tolerance, early), spent in runs.items():
+        result = results[tolerance, early]
+        wrong = errors(sample, result.position, result.velocity)
+        rows.append(
+            {
+                "tolerance": tolerance,
+                "early_stop": early,
+                "ms_per_encounter": 1e3 * statistics.median(spent),
+                "ms_each_run": [1e3 * s for s in spent],
+                "ratio_to_ias15": statistics.median(spent) / ias15,
+                "energy_error_median": float(np.median(wrong)),
+                "energy_error_p99": float(np.percentile(wrong, 99)),
+                "energy_error_largest": float(wrong.max()),
+                "micro_steps_mean": float(result.steps.mean()),
+                "rejected_mean": float(result.rejected.mean()),
+            }
+        )
+    return {
+        "job": "1,000 binary-single encounters, equal masses, thermal e, v = 0.5, b <= 6 a, from 40 a to t = 300, one core",
+        "askel": rows,
+        "ias15_ms_per_encounter": 1e3 * ias15,
+        "ias15_ms_each_run": [1e3 * s for s in peer],
+        "ias15_energy_error_p99": float(np.percentile(np.concatenate(peer_errors), 99)),
+        "targets_ms": [0.6, 0.3],
+        "target_energy_error_p99": 1e-9,
+        "met": bool(rows[0]["ms_per_encounter"] <= 0.3 and rows[0]["energy_error_p99"] <= 1e-9),
+    }
+
+
+def hard_cross_sections(count: int) -> Record:
+    """Exchange and resonance of circular equal-mass binaries at v = 0.1 v_c, in pi a^2 (v_c / v)^2."""
+    hard = Scattering(
+        (binary(fixed(0.0)), Part((STAR,))),
+        Approach(fixed(0.1), Distribution("disk", {"high": 36.0}), scaled=True),
+        seed=3,
+    )
+    rows = run_encounters(hard, Settings(1e6, tolerance=1e-11), np.arange(count))
+    found = cross_sections(rows, even_area=True)
+    fit = exchange_fit(1.0, 1.0, 1.0) * 2.0  # either of the two may be the one that goes
+    exchange, unresolved = found["exchange"], found.get("unresolved")
+    return {
+        "job": "circular binaries, equal masses, v = 0.1 v_c",
+        "encounters": count,
+        "exchange": [exchange.scaled, exchange.scaled_error],
+        "resonance": [found["resonance"].scaled, found["resonance"].scaled_error],
+        "unresolved": 0.0 if unresolved is None else unresolved.scaled,
+        "exchange_fit_heggie_hut_mcmillan_1996": fit,
+        "accuracy_of_the_fit": 0.25,
+        "energy_error_p99": float(np.percentile(np.abs(rows["energy_error"]), 99)),
+        "met": bool(abs(exchange.scaled / fit - 1.0) < 0.25),
+    }
+
+
+def exchange_fit(m1: float, m2: float, m3: float) -> float:
+    """Cross section for m3 to replace m2, in pi G M a / (2 v^2): Heggie, Hut & McMillan 1996, doi:10.1086/177611, equation 17."""
+    m12, m23, m13, m123 = m1 + m2, m2 + m3, m1 + m3, m1 + m2 + m3
+    x, y = m1 / m12, m3 / m123
+    power = (
+        3.70 + 7.49 * x - 1.89 * y - 15.49 * x**2 - 2.93 * x * y - 2.92 * y**2
+        + 3.07 * x**3 + 13.15 * x**2 * y - 5.23 * x * y**2 + 3.12 * y**3
+    )  # fmt: skip
+    shape = (m23 / m123) ** (1 / 6) * (m3 / m13) ** 3.5 * (m123 / m12) ** (1 / 3) * (m13 / m123)
+    return float(shape * np.exp(power))
+
+
+def ionisation(count: int) -> Record:
+    """Ionisation of circular binaries far above v_c, against the impulsive limit 40/9 pi a^2 (v_c / v)^2 (Hut 1983)."""
+    fast = Scattering(
+        (binary(fixed(0.0)), Part((STAR,))),
+        Approach(fixed(12.0), Distribution("disk", {"high": 3.0}), scaled=True),
+        seed=5,
+    )
+    found = cross_sections(run_encounters(fast, Settings(1e5), np.arange(count)), even_area=True)["ionisation"]
+    return {
+        "job": "ionisation of circular binaries, equal masses, v = 12 v_c",
+        "encounters": count,
+        "cross_section": [found.scaled, found.scaled_error],
+        "impulsive_limit": 40.0 / 9.0,
+        "sigmas": (found.scaled - 40.0 / 9.0) / found.scaled_error,
+        "met": bool(abs(found.scaled - 40.0 / 9.0) < 3.0 * found.scaled_error),
+    }
+
+
+def capture(count: int) -> Record:
+    """2.5PN capture of two equal black holes at v = 1e-3 c, against the analytic cross section."""
+    expected = capture_cross_section(0.5, 0.5, 1e-3)
+    largest = 1.4 * (expected / np.pi) ** 0.5
+    holes = Scattering(
+        (Part((HOLE,)), Part((HOLE,))),
+        Approach(fixed(1e-3), Distribution("disk", {"high": largest}), separation=2e4), seed=9, c=1.0,
+    )  # fmt: skip
+    settings = Settings(1e9, ("escape", "capture"), post_newtonian=("2.5",), merger_distance=6.0)
+    begin = time.process_time()
+    rows = run_encounters(holes, settings, np.arange(count))
+    spent = (time.process_time() - begin) / count
+    bound = np.isin(rows["outcome"], [OUTCOMES.index(name) for name in ("capture", "merger")])
+    share = float(bound.mean())
+    sigma = np.pi * largest**2 * share
+    error = np.pi * largest**2 * np.sqrt(share * (1.0 - share) / count)
+    return {
+        "job": "2.5PN capture of equal black holes, v = 1e-3 c",
+        "encounters": count,
+        "cross_section": [sigma, error],
+        "analytic": expected,
+        "sigmas": (sigma - expected) / error,
+        "ms_per_encounter": 1e3 * spent,
+        "met": bool(abs(sigma - expected) < 3.0 * error),
+    }
+
+
+def replays(count: int) -> Record:
+    """Encounters of a batch run again alone: how many are equal in every bit of every column."""
+    settings = Settings(T_END, STOP)
+    rows = run_encounters(TIMED, settings, np.arange(2000))
+    equal = 0
+    for number in np.random.default_rng(1).choice(2000, count, replace=False):
+        alone, _, track = replay(TIMED, settings, int(number))
+        same = all(
+            np.array_equal(v, rows[n][number : number + 1], equal_nan=v.dtype.kind == "f") for n, v in alone.items()
+        )
+        equal += int(same and len(track.time) == alone["steps"][0])
+    return {"replayed": count, "bit_equal": equal, "met": equal == count}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", action="store_true", help="write results/ensemble.json")
+    parser.add_argument("--quick", action="store_true", help="small numbers")
+    options = parser.parse_args()
+    if options.quick and options.record:
+        parser.error("--quick makes no record: leave one of --quick and --record away")
+    load, quick = os.getloadavg(), options.quick
+    record: Record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine() | {"load_before": load},
+        "versions": versions("askel", "numpy", "numba", "rebound"),
+    }
+    for name, make in (
+        ("timing", lambda: timing(1 if quick else 7)),
+        ("replay", lambda: replays(10 if quick else 100)),
+        ("ionisation", lambda: ionisation(20_000 if quick else 400_000)),
+        ("hard", lambda: hard_cross_sections(500 if quick else 10_000)),
+        ("capture", lambda: capture(100 if quick else 2000)),
+    ):
+        record[name] = make()
+        print(name, json.dumps(record[name], indent=1), flush=True)
+    if options.record:
+        target = HERE / "results" / "ensemble.json"
+        target.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"wrote {target.relative_to(HERE.parent)}")
+
+
+if __name__ == "__main__":
+    main()
