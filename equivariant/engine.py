@@ -24,6 +24,7 @@ from .harmonics import solid_harmonics
 from .model_file import Model
 from .parameters import layer_irreps
 from .paths import Irreps, Paths, dimension, paths
+from .pruning import VECTORS, pruned
 from .tables import RadialTable, basis, tabulate
 
 FloatArray = NDArray[np.float64]
@@ -80,7 +81,7 @@ class Engine:
         self.dtype = np.dtype(dtype)
         self.card = model.card
         self.threads, self.exchange = threads, exchange
-        self._blas = ThreadpoolController()
+        self._blas = ThreadpoolController().select(user_api="blas")
         card_shortest = model.card.get("shortest_pair")
         self.shortest = _CLOSER * float(card_shortest) if card_shortest else _SHORTEST
         self._exact = {name: np.asarray(w, np.float64) for name, w in model.weights.items()}
@@ -88,7 +89,9 @@ class Engine:
         self._couple = resolve("couple", backend)
         self._tabulated = resolve("couple_tabulated", backend)
         self._tables: dict[tuple[int, int], RadialTable] = {}
-        self._layers = [_Layer.of(self.architecture, t, self.dtype) for t in range(self.architecture.layers)]
+        kinds, self._weights = pruned(self.architecture, self._weights)
+        ends = [layer_irreps(self.architecture, t)[2] for t in range(self.architecture.layers - 1)] + [kinds]
+        self._layers = [_Layer.of(self.architecture, t, after, self.dtype) for t, after in enumerate(ends)]
 
     def stride(
         self,
@@ -164,7 +167,7 @@ class Engine:
         for layer in self._layers:
             x = self._layer(layer, row, x, _with_ghosts(x, halo), graph, edges, facts, y_own, atoms)
         last = self._layers[-1].after
-        first = dimension(last[: last.index((1, -1))])
+        first = dimension(last[: last.index(VECTORS)])
         return atoms.per_species(x[:, first : first + 3], self._weights["readout"])
 
     def _stepped(self, atoms: _Atoms, out: FloatArray, row: int, periodic: bool) -> tuple[FloatArray, FloatArray]:
@@ -288,7 +291,8 @@ class Engine:
     @contextlib.contextmanager
     def _threaded(self) -> Iterator[None]:
         """Give the threads to the kernels and one to BLAS: two pools that wait for work by spinning slow each other down."""
-        with self._blas.limit(limits=1, user_api="blas"):
+        many = any(library.num_threads != 1 for library in self._blas.lib_controllers)
+        with self._blas.limit(limits=1) if many else contextlib.nullcontext():
             if self.threads is None:
                 yield
             else:
@@ -307,8 +311,8 @@ class _Layer:
     last_values: NDArray
 
     @classmethod
-    def of(cls, a: Architecture, t: int, dtype: np.dtype) -> _Layer:
-        before, middle, after = layer_irreps(a, t)
+    def of(cls, a: Architecture, t: int, after: Irreps, dtype: np.dtype) -> _Layer:
+        before, middle, _ = layer_irreps(a, t)
         through, last = paths(before, middle, a.l_max), paths(middle, after, a.l_max)
         return cls(t, before, after, through, last, through.values.astype(dtype), last.values.astype(dtype))
 

@@ -119,7 +119,11 @@ class ReferenceNetwork(nn.Module):
         step = a.speed_limit / max(a.speed_functions - 1, 1)
         signs = (1, -1) if a.speed_basis == "even" else (1,)
         gauss = torch.stack(
-            [sum(torch.exp(-((speed / step - c * k) ** 2) / 2.0) for c in signs) for k in range(a.speed_functions)], 1
+            [
+                torch.stack([torch.exp(-((speed / step - c * k) ** 2) / 2.0) for c in signs]).sum(0)
+                for k in range(a.speed_functions)
+            ],
+            1,
         ).to(dtype)
         heavier = torch.log(batch.mass / torch.tensor(a.masses, dtype=torch.float64)[s])[:, None].to(dtype)
         scalars = (
