@@ -59,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     _scatter(
         add("scatter", "run many encounters; replay TABLE: one of them again; show TABLE: cross sections", _EXIT_CODES)
     )
+    _scaling(
+        add("scaling", "count bytes, messages and work of a job on several numbers of ranks, and say how it scales")
+    )
     example = add("example", "list the example jobs, or write one of them here")
     example.add_argument("name", nargs="?", help="without .toml")
     add("check", "report the environment: versions, compiled kernels, threads, MPI, CUDA")
@@ -93,6 +96,19 @@ def _scatter(scatter: argparse.ArgumentParser) -> None:
     )
     scatter.add_argument("--dry-run", action="store_true", help="say what would be done, write nothing")
     _again(scatter)
+
+
+def _scaling(scaling: argparse.ArgumentParser) -> None:
+    scaling.add_argument("job", help="a TOML file; it is not run to its end, and nothing is written")
+    scaling.add_argument("--ranks", metavar="P,P,...", default="1,2,4,8", help="numbers of ranks (default: 1,2,4,8)")
+    scaling.add_argument("--steps", type=int, metavar="N", default=3, help="steps that are counted (default: 3)")
+    scaling.add_argument("--latency", type=float, metavar="US", default=2.0, help="microseconds of a message (2)")
+    scaling.add_argument("--bandwidth", type=float, metavar="GB/S", default=10.0, help="GB/s between two ranks (10)")
+    scaling.add_argument(
+        "-s", "--set", metavar="KEY=VALUE", action="append", default=[], help="override a key of the job"
+    )
+    scaling.add_argument("-o", "--output", metavar="FILE.json", help="write what was counted there")
+    scaling.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
 
 
 def _convert(convert: argparse.ArgumentParser) -> None:

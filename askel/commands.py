@@ -186,3 +186,10 @@ def models(options: argparse.Namespace) -> int:
     from .judging import models as say
 
     return say(options)
+
+
+def scaling(options: argparse.Namespace) -> int:
+    """Say how a job scales."""
+    from .scaling import scaling as count
+
+    return count(options)
