@@ -354,12 +354,19 @@ def _divide(
     longest: FloatArray, regions: list[Region], dt: float, exchange: Exchange
 ) -> tuple[NDArray[np.bool_], list[Region], float]:
     """Return which rows need a shorter step than dt, the regions that move with dt, and the share of such rows of all ranks."""
-    fast, here = longest < dt, [r for r in regions if r.longest >= dt]
-    for region in here:
-        fast[region.rows] = False
+    fast = longest < dt
     for region in regions:
-        if region.longest < dt:
+        fast[region.rows] = False
+    short = np.array([region.longest < dt for region in regions], dtype=np.int64)
+    while True:  # members near a faster region take their own region along
+        for region in np.array(regions, dtype=object)[short > 0]:
             fast[region.rows] = fast[region.around] = True
+        touched = np.array([fast[region.rows].any() for region in regions], dtype=np.int64)
+        more = exchange.reduce(np.maximum(touched, short), "max") if regions else short
+        if (more == short).all():
+            break
+        short = more
+    here = [region for region, is_short in zip(regions, short, strict=True) if not is_short]
     number, total = exchange.reduce(np.array([fast.sum(), len(fast)]), "sum")
     return fast, here, number / max(total, 1)
 

@@ -11,12 +11,12 @@ from ..integrators.time_steps import AccelerationAndTide
 from ..particles import SERIAL, Exchange
 from .direct import DirectGravity
 from .fmm import Fmm
-from .regions import BlackHoleRegions, Log, nowhere
+from .regions import KETJU_ACCURACY, BlackHoleRegions, Log, nowhere
 from .regularised_chain import RegularisedChain
 
 
 def block_leapfrog(
-    interaction: Interaction, *, accuracy: float = 0.025, tidal_accuracy: float = 0.1, softening: float = 0.0,
+    interaction: Interaction, *, accuracy: float = 0.01, tidal_accuracy: float = 0.1, softening: float = 0.0,
     levels: int = 24, exchange: Exchange = SERIAL,
 ) -> BlockLeapfrog:  # fmt: skip
     """Return leapfrog with hierarchical block time steps.
@@ -43,7 +43,7 @@ def block_leapfrog(
 
 
 def regions(
-    interaction: Interaction, *, radius: float, accuracy: float = 0.025, tidal_accuracy: float = 0.1,
+    interaction: Interaction, *, radius: float, accuracy: float = 0.01, tidal_accuracy: float = 0.1,
     softening: float = 0.0, levels: int = 24, tolerance: float = 1e-10, star_star: str = "normal",
     post_newtonian: Sequence[str] = (), pairs: Literal["black-hole", "all"] = "black-hole",
     merger_distance: float | None = None, collisions: bool = False, resolver: Resolver | None = None,
@@ -85,6 +85,7 @@ def regions(
         resolver=resolver,
         log=Log(log_every),
         exchange=exchange,
+        accuracy=accuracy or KETJU_ACCURACY,
         softened_within=within,
         soften_stars=star_star != "none" and softening == 0.0,
     )

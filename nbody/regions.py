@@ -28,10 +28,14 @@ Rows = NDArray[np.int64]
 
 #: Particles within so many radii may not take longer steps than the region.
 AROUND = 2.0
-#: Longest step, as KETJU has them: share of the time to cross the radius at three times the dispersion of speeds, ...
+#: Longest steps, as KETJU has them, in shares of the time to cross the radius: at three times the dispersion around, ...
 CROSSING = 0.5
-#: ... and with the bulk speed of what is around.
+#: ... at the bulk speed of what is around, ...
 PASSING = 0.3
+#: ... and, squared, by falling with what pulls at the whole region.
+FALLING = 0.01
+#: At another accuracy of the outer method than this one, all three follow its root: they then converge together.
+KETJU_ACCURACY = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class BlackHoleRegions:
     members : kinds that are taken in; others pass through and feel the softened forces of the outer method
     log : how often black holes are written to series/black_holes
     exchange : members come from all ranks; regions move side by side, each on one rank
+    accuracy : of the steps of the outer method; the limits to those of regions go with its root
     softened_within : distance between such particles within which the outer method softens a pair with a black hole
     soften_stars : the chain softens pairs of stars by the largest length that a member carries
 
@@ -99,6 +104,7 @@ class BlackHoleRegions:
         members: tuple[str, ...] = ("star", "black-hole"),
         log: Log = Log(),
         exchange: Exchange = SERIAL,
+        accuracy: float = KETJU_ACCURACY,
         softened_within: Callable[[Particles], float] = nowhere,
         soften_stars: bool = False,
     ) -> None:
@@ -113,7 +119,7 @@ class BlackHoleRegions:
         self.resolver, self.log = resolver, log
         self._among_stars = DirectGravity(exchange=exchange)
         self.exchange, self._softened_within, self.soften_stars = exchange, softened_within, soften_stars
-        self._kinds = [KINDS[m] for m in members]
+        self.accuracy, self._kinds = accuracy, [KINDS[m] for m in members]
         chain.external = ExternalField()
 
     def start(self, particles: Particles) -> dict[str, FloatArray]:
@@ -160,7 +166,7 @@ class BlackHoleRegions:
         inside = [(d <= self.radius) & able for d in nearest]
         around = [(d <= AROUND * self.radius) & ~i for d, i in zip(nearest, inside, strict=True)]
         pairs = list(zip(inside, around, strict=True))
-        sums = self.exchange.reduce(np.array([_sums(particles, i, a) for i, a in pairs]), "sum")
+        sums = self.exchange.reduce(np.array([_sums(particles, acceleration, i, a) for i, a in pairs]), "sum")
         least = [[longest[which].min(initial=np.inf) for which in pair] for pair in pairs]
         least = self.exchange.reduce(np.array(least), "min")
         return [
@@ -170,16 +176,20 @@ class BlackHoleRegions:
 
     def _longest(self, sums: FloatArray, least: FloatArray) -> float:
         """Return the longest step of a region, from what ``_sums`` gave and the steps of its members and those around."""
-        drift, members, around, mean, square = sums[1:4] / sums[0], sums[4], sums[5], sums[6:9], sums[9]
-        limits = [float(least[1])]
-        if members < 1.5:
-            limits.append(float(least[0]))
+        (drift, pull), members, around, mean, square = (
+            sums[1:7].reshape(2, 3) / sums[0],
+            *sums[7:9],
+            sums[9:12],
+            sums[12],
+        )
+        limits = [math.sqrt(FALLING * self.radius / max(float(np.linalg.norm(pull)), 1e-300))]
         if around > 0.5:
             mean = mean / around
             spread = max(square / around - 2.0 * drift @ mean + drift @ drift, 1e-300)
             limits.append(CROSSING * self.radius / (3.0 * math.sqrt(spread / 3.0)))
             limits.append(PASSING * self.radius / max(float(np.linalg.norm(mean - drift)), 1e-300))
-        return min(limits)
+        scaled = min(limits) * math.sqrt(self.accuracy / KETJU_ACCURACY)
+        return min(scaled, float(least[1]), float(least[0]) if members < 1.5 else np.inf)
 
     def tide(self, particles: Particles, rows: Rows) -> FloatArray:
         r"""Return K = sum_j G m_j (3 d (x) d/s^5 - 1/s^3) of the others, s^2 = d^2 + radius^2.
@@ -227,11 +237,13 @@ class BlackHoleRegions:
         return 0.0 if whole is None else self.chain.energy(whole, self.chain.start(whole)) - whole.kinetic_energy()
 
 
-def _sums(particles: Particles, inside: NDArray[np.bool_], around: NDArray[np.bool_]) -> FloatArray:
-    """Return mass and momentum (3) of members and their number; number of those around, sums of velocity (3) and its square."""
+def _sums(
+    particles: Particles, acceleration: FloatArray, inside: NDArray[np.bool_], around: NDArray[np.bool_]
+) -> FloatArray:
+    """Return of members: mass, momentum (3), force (3), number; of those around: number, sums of velocity (3) and its square."""
     mass, velocity = particles.mass[inside], particles.velocity[around]
-    momentum = mass @ particles.velocity[inside]
-    return np.array([mass.sum(), *momentum, inside.sum(), around.sum(), *velocity.sum(axis=0), np.sum(velocity**2)])
+    own = [mass.sum(), *(mass @ particles.velocity[inside]), *(mass @ acceleration[inside]), inside.sum()]
+    return np.array([*own, around.sum(), *velocity.sum(axis=0), np.sum(velocity**2)])
 
 
 class _Advance:

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from askel.integrators import Fixed, Outcome, Simulation
-from askel.integrators.block_leapfrog import BlockLeapfrog
+from askel.integrators.block_leapfrog import BlockLeapfrog, _divide
 from askel.integrators.composition import leapfrog
 from askel.integrators.conformance import HarmonicField, ReferenceGravity, kepler, three_bodies
+from askel.integrators.split_regions import Region
 from askel.integrators.time_steps import AccelerationAndTide
-from askel.particles import InputError, Particles
+from askel.particles import SERIAL, InputError, Particles
 
 
 def tidal(accuracy):
@@ -82,6 +83,16 @@ def test_acceleration_criterion_is_the_time_to_fall_through_the_softening():
     criterion = AccelerationAndTide(accuracy=0.02)
     longest = criterion.longest(state, np.array([[3.0, 4.0, 0.0], [0.0, 0.0, 2.0]]), None)
     np.testing.assert_allclose(longest, np.sqrt([2 * 0.02 * 0.2 / 5.0, 2 * 0.02 * 0.1 / 2.0]), rtol=1e-15)
+
+
+def test_a_region_near_a_faster_one_takes_its_steps():
+    slow = Region(np.array([0, 1]), np.array([4]), longest=1.0)
+    quick = Region(np.array([2, 3]), np.array([1]), longest=0.1)
+    apart = Region(np.array([10, 11]), np.array([12]), longest=1.0)
+    fast, here, share = _divide(np.full(40, np.inf), [slow, quick, apart], 0.5, SERIAL)
+    assert np.flatnonzero(fast).tolist() == [0, 1, 2, 3, 4]
+    assert here == [apart]
+    assert share == 5 / 40
 
 
 def test_a_step_below_the_last_level_fails_and_names_the_particles():

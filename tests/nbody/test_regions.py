@@ -97,6 +97,15 @@ def test_splines_outside_and_newton_inside_fit_together():
     assert 1e-9 < report.max_energy_error < 2e-5
 
 
+def test_regions_that_pass_each_other_conserve_energy():
+    particles = cluster_with_binary(200, hole_mass=0.05, separation=0.1)
+    gravity = DirectGravity(softening=SOFT, star_star="softened")
+    method = regions(gravity, radius=0.045, accuracy=0.002, tidal_accuracy=0.0, softening=SOFT, tolerance=1e-11)
+    report = Simulation(particles, method, Fixed(0.02)).run(0.6)
+    assert report.statistics["regions"] > 100
+    assert 1e-9 < report.max_energy_error < 1e-4
+
+
 def test_a_fast_orbit_inside_does_not_shorten_the_steps_of_a_region():
     tight, wide = (cluster_with_binary(separation=a, hole_mass=0.02) for a in (2e-4, 2e-2))
     levels = [region_run(p, t_end=0.1).statistics["regions"] for p in (tight, wide)]
