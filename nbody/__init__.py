@@ -29,6 +29,7 @@ register(
         ("chain_energies", "cpu"): f"{_K}.chain_coordinates:energies",
         ("post_newtonian", "cpu"): f"{_K}.post_newtonian_cpu:accelerations",
         ("ensemble_three", "cpu"): f"{_K}.ensemble_cpu:advance",
+        ("ensemble_three", "cuda"): f"{_K}.ensemble_cuda:advance",
         ("ensemble_chain", "cpu"): f"{_K}.ensemble_chain_cpu:advance",
         ("ensemble_post_newtonian", "cpu"): f"{_K}.ensemble_chain_cpu:advance_post_newtonian",
         ("ensemble_row", "reference"): f"{_K}.ensemble_row_reference:row",

@@ -147,7 +147,7 @@ def evolve_batch(
     t_end : positive, or (k,)
     tolerance : relative error per micro-step. Of 1,000 scatterings of equal masses 99 % keep their energy to 4e-8 at 1e-10, and
         to 2e-10 at 1e-12
-    backend : "cpu"
+    backend : "cpu", or "cuda" for three Newtonian bodies: the same method on a device, with other roundings
     post_newtonian : names of terms (``askel.nbody.post_newtonian``) on pairs with a black hole; needs ``speed_of_light``
     speed_of_light : c in the units of the velocities
     stop : names of rules, see the module
