@@ -174,7 +174,7 @@ def write_named(path: Path, frames: Iterable[Particles], named: Path) -> int:
         raise InputError(f"no format is known for {named.name}; see 'askel info' and 'ase info --formats'")
     found = list(images)
     try:
-        write(path, found, format=kind)
+        write(path, found, format=kind, parallel=False)
     except OSError:
         raise
     except Exception as error:
@@ -199,14 +199,14 @@ def describe(path: Path) -> dict[str, Any]:
 def _read(path: Path, frame: int | None) -> list[Atoms]:
     from ase.io import read
 
-    kind = _format_of(path, reading=True)
+    kind = _format_of(path, reading=True)  # ASE would read on one rank for all; here each rank that asks reads
     if kind is None:
         raise InputError(f"{path} is in no format that Askel or ASE knows")
     chosen = slice(None) if frame is None else slice(frame, frame + 1 or None)  # a number is clamped by some readers
     try:
-        images: Any = read(path, chosen, format=kind)
+        images: Any = read(path, chosen, format=kind, parallel=False)
         if not images and frame is not None:
-            check_frame(path, frame, len(read(path, slice(None), format=kind)))
+            check_frame(path, frame, len(read(path, slice(None), format=kind, parallel=False)))
     except InputError:
         raise
     except Exception as error:

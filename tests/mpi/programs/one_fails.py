@@ -1,6 +1,7 @@
 """``askel run`` with a rank that fails in its third step: arguments are the rank, how it fails, and those of the command."""
 
 import sys
+from pathlib import Path
 
 from askel.integrators import Simulation
 from askel.particles import InputError
@@ -26,6 +27,7 @@ if __name__ == "__main__":
 
     def fails(self):
         if self.step == 3 and launched()[0] in map(int, rank.split(",")):
+            Path("failed").touch()
             WAYS[way]()
         migrate(self)
 
