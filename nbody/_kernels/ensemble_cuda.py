@@ -180,7 +180,7 @@ def slice_of_steps(
     error, sequence, max_steps, touching,
 ):  # fmt: skip
     """Do ``budget`` trial steps of each active encounter; arrays (quantity, encounter) are updated."""
-    thread = cuda.grid(1)
+    thread = cuda.grid(1)  # type: ignore[call-arg, var-annotated]
     if thread >= active.shape[0]:
         return
     k = active[thread]
