@@ -57,7 +57,7 @@ def measure(config: Config, folder: Path, steps: int, exchange: Exchange) -> tup
     traffic.clear()
     cpu = time.process_time()
     simulation.run(simulation.time + steps * step)
-    cpu = time.process_time() - cpu
+    cpu = time.process_time() - cpu - traffic.waited
     calls = sum(traffic.messages.get(name, 0) for name in COLLECTIVE)
     own = {
         "owned": simulation.particles.n,

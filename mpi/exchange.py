@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..particles import Particles, Traffic
+from ..particles import Particles
 from ..particles.packing import pack_rows, unpack_rows
 from .decomposition import Decomposition, FloatArray, IntArray
 from .halo import RankHalo, halo_of
@@ -33,7 +33,7 @@ class RankExchange:
     """
 
     def __init__(self, world: World, *, bound: float = 1.05, every: int = 10) -> None:
-        self.rank, self.size, self.traffic = world.rank, world.size, Traffic()
+        self.rank, self.size, self.traffic = world.rank, world.size, world.traffic
         self.decomposition = Decomposition(self, bound)
         self._world, self._every = world, every
         self._calls = 0

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import InputError, MissingDependency
+from ..particles import InputError, MissingDependency, Traffic
 
 Bytes = NDArray[np.uint8]
 Operation = Literal["sum", "min", "max"]
@@ -55,6 +55,7 @@ class World:
     ----------
     rank, size : int
     node_rank, node_size : int, among the ranks of the same machine
+    traffic : Traffic, filled by the exchanges of this world
 
     Raises
     ------
@@ -69,6 +70,7 @@ class World:
         except ImportError:
             raise MissingDependency("mpi4py", "mpi") from None
         self._mpi: Any = MPI
+        self.traffic = Traffic()
         self._world: Any = MPI.COMM_WORLD.Dup()
         self._last_words: Any = MPI.COMM_WORLD.Dup()  # so that no message of a failure meets one of the computation
         node: Any = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
@@ -122,10 +124,11 @@ class World:
 
     def _finish(self, *requests: Any) -> None:
         """Wait for requests; after a short while leave the core to others, who may be those that are waited for."""
-        patient = time.perf_counter() + _SPIN
+        patient, begun = time.perf_counter() + _SPIN, time.process_time()
         while not self._mpi.Request.Testall(requests):
             if time.perf_counter() > patient:
                 time.sleep(_NAP)
+        self.traffic.waited += time.process_time() - begun
 
     def cores_of_node(self) -> list[frozenset[int]]:
         """Return the cores that each rank of this machine may run on."""

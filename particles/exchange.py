@@ -26,12 +26,14 @@ class Traffic:
     ----------
     bytes, messages : purpose -> int; of collective calls what the rank itself contributes
     seconds : purpose -> float, time inside the calls, waiting included
+    waited : float, processor time spent looking whether messages have come
 
     """
 
     bytes: dict[str, int] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    waited: float = 0.0
 
     def add(self, purpose: str, size: int, messages: int, seconds: float) -> None:
         """Count what one call did."""
@@ -44,6 +46,7 @@ class Traffic:
         self.bytes.clear()
         self.messages.clear()
         self.seconds.clear()
+        self.waited = 0.0
 
 
 class Halo(Protocol):
