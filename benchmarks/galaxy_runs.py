@@ -1,10 +1,11 @@
 """Galaxies in motion: what block time steps, regions and fast multipoles make of problems with known answers.
 
-    python benchmarks/galaxy_runs.py plummer friction hardening [--quick] [--record]
+    python benchmarks/galaxy_runs.py plummer friction hardening merger [--quick] [--record]
 
 plummer    a sphere in equilibrium, ten crossing times: energy, momentum, Lagrangian radii
 friction   a black hole sinks in a Hernquist sphere: Chandrasekhar (1943, doi:10.1086/144517), with the Coulomb logarithm of
            Just & Penarrubia (2005, doi:10.1051/0004-6361:20041175): b_max = rho/|d rho/dr|, b_min = G M/(v^2 + 2 sigma^2)
+merger     examples/galaxy_merger.toml: from two galaxies to one black hole, in one run
 hardening  an equal-mass binary takes energy from stars: d(1/a)/dt = G H rho/sigma, H of about 15 to 20 (Quinlan 1996,
            doi:10.1016/S1384-1076(96)00003-6; Sesana & Khan 2015, doi:10.1093/mnrasl/slv131); rho, sigma at the influence radius
 """
@@ -25,9 +26,12 @@ from askel.nbody.galaxy import block_leapfrog, regions
 from askel.nbody.initial_conditions import BlackHole, BlackHoleBinary, Component, Galaxy, Hernquist, Plummer
 from askel.nbody.orbits import elements_from_state
 from askel.particles import Particles
+from askel.particles.io_h5md import Trajectory
 from machine import machine, versions
 from scipy.integrate import solve_ivp
 from scipy.special import erf
+
+import askel
 
 RESULT = Path(__file__).parent / "results" / "galaxy_runs.json"
 SHARES = (0.1, 0.5, 0.9)
@@ -199,7 +203,38 @@ def _binary_and_surroundings(state: Particles, mass: float) -> tuple[float, ...]
     return orbit.semi_major_axis, orbit.eccentricity, float(radius), float(density), sigma
 
 
-PARTS = {"plummer": plummer, "friction": friction, "hardening": hardening}
+# ---------------------------------------------------------------------- two galaxies, to one black hole
+
+
+def merger(quick: bool) -> dict[str, Any]:
+    """Return what came of ``examples/galaxy_merger.toml``; the files stay in the current folder."""
+    example = Path(__file__).parents[1] / "examples" / "galaxy_merger.toml"
+    started = time.perf_counter()
+    result = askel.run(example, overrides=["run.t_end=0.5"] if quick else [], overwrite=True)
+    with Trajectory(result.trajectory) as file:
+        rows, energy = file.table("series/black_holes"), file.table("series/energy")
+        events = file.table("events/merger") if "events/merger" in file.tables() else {"time": []}
+    position = np.column_stack([rows[f"position_{k}"] for k in "xyz"])
+    velocity = np.column_stack([rows[f"velocity_{k}"] for k in "xyz"])
+    one, two = (np.flatnonzero(rows["identity"] == i) for i in np.unique(rows["identity"]))
+    both = np.intersect1d(rows["time"][one], rows["time"][two])
+    a, b = (r[np.searchsorted(rows["time"][r], both)] for r in (one, two))
+    mass = float(rows["mass"][a[0]] + rows["mass"][b[0]])
+    orbits = [
+        elements_from_state(mass, d, v)
+        for d, v in zip(position[b] - position[a], velocity[b] - velocity[a], strict=True)
+    ]
+    apart = np.linalg.norm(position[b] - position[a], axis=1)
+    bound = both[np.array([0.0 < o.semi_major_axis < 0.1 for o in orbits])]
+    return {
+        "job": "examples/galaxy_merger.toml", "first_separation": float(apart[0]), "smallest_separation": float(apart.min()),
+        "bound_below_0.1_at": float(bound[0]) if len(bound) else None,
+        "mergers_at": [float(t) for t in events["time"]], "rows_of_black_holes": len(rows["time"]),
+        "energy_error_max": float(np.abs(energy["energy_error"]).max()), "wall_s": time.perf_counter() - started,
+    }  # fmt: skip
+
+
+PARTS = {"merger": merger, "plummer": plummer, "friction": friction, "hardening": hardening}
 
 
 def main() -> None:

@@ -22,10 +22,16 @@ SHORT = {
     "black_hole_triple": "run.t_end='0.3 kyr'",
     "eccentric_binary": "run.t_end=10.0",
     "figure_eight": "run.t_end=2.0",
+    "galaxy_merger": "run.t_end=1.0",
     "planets": "run.t_end='20 yr'",
+    "plummer": "run.t_end=1.0",
     "pythagorean": "run.t_end=2.0",
     "smbh_stars": "run.t_end=0.02",
 }
+#: example -> largest energy error; 1e-6 where none is named
+ERRORS = {"galaxy_merger": 1e-3, "plummer": 1e-3}
+#: examples of other commands than run
+OF_OTHERS = ("binary_single",)
 
 
 def frames(path: Path) -> list[askel.Particles]:
@@ -182,7 +188,7 @@ def test_a_merger_goes_into_the_event_log_and_the_report(folder) -> None:
     assert json.loads(folder.askel("info", "run.h5md", "--json").out)["mergers"] == 1
 
 
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in OF_ATOMS])
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in (*OF_ATOMS, *OF_OTHERS)])
 def test_every_example_runs(folder, name: str) -> None:
     assert name in folder.askel("example").out
     assert folder.askel("example", name).code == 0
@@ -192,7 +198,7 @@ def test_every_example_runs(folder, name: str) -> None:
     assert answer.code == 0, answer.err
     facts = json.loads(folder.askel("info", f"{name}.h5md", "--json").out)
     assert facts["frames"] > 2
-    assert facts["energy_error"]["max"] < 1e-6
+    assert facts["energy_error"]["max"] < ERRORS.get(name, 1e-6)
     assert folder.askel("plot", f"{name}.h5md").code == 0
     assert Path(f"{name}.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from askel.integrators import Fixed, Records, Simulation, Whole
+from askel.integrators import Fixed, Records, Simulation, Whole, conformance
 from askel.nbody import DirectGravity, Mergers, RegularisedChain
 from askel.nbody.galaxy import regions
 from askel.nbody.orbits import elements_from_state
@@ -153,6 +153,16 @@ def test_spheres_that_overlap_are_one_region():
     distance = np.array([[0.0, 1.0, 9.0, 9.0], [1.0, 0.0, 2.0, 9.0], [9.0, 2.0, 0.0, 9.0], [9.0, 9.0, 9.0, 0.0]])
     assert sorted(g.tolist() for g in _overlapping(distance, 2.0)) == [[0, 1, 2], [3]]
     assert sorted(g.tolist() for g in _overlapping(distance, 0.5)) == [[0], [1], [2], [3]]
+
+
+def test_a_restart_is_bit_equal():
+    def make():
+        particles = cluster_with_binary()
+        gravity = DirectGravity(softening=SOFT, star_star="softened")
+        method = regions(gravity, radius=0.1, tidal_accuracy=0.0, softening=SOFT)
+        return Simulation(particles, method, Fixed(0.02))
+
+    assert conformance.restart_is_bit_equal(make, 0.06, 0.12)
 
 
 def test_what_regions_refuse():
