@@ -101,6 +101,10 @@ def run(
     """
     if plan.job.output.parquet:
         check_parquet()
+    if (
+        (resume or size > 1) and not overwrite and _is_complete(plan)
+    ):  # also where other ranks were faster than this one began
+        return True
     _prepare(plan, resume=resume, overwrite=overwrite, alone=size == 1)
     mine = [b for b in range(rank, plan.blocks, size) if not plan.part(b).exists()]
     with StopRequest() as stop, Work(quiet=quiet or rank > 0) as work:
@@ -115,9 +119,15 @@ def run(
 
 def _prepare(plan: Plan, *, resume: bool, overwrite: bool, alone: bool) -> None:
     """Make the folder of blocks, or see that what is there belongs to this job."""
-    if overwrite and alone:
+    if overwrite:
+        if not alone and (plan.target.exists() or plan.folder.exists()):
+            raise InputError(
+                f"{plan.target}: ranks do not talk, so none can overwrite; remove it and {plan.folder} first"
+            )
         plan.target.unlink(missing_ok=True)
         shutil.rmtree(plan.folder, ignore_errors=True)
+    if alone:
+        (plan.folder / "claim").unlink(missing_ok=True)  # of a run that was killed while it made the table
     if plan.target.exists():
         if not resume:
             raise InputError(
@@ -138,6 +148,14 @@ def _prepare(plan: Plan, *, resume: bool, overwrite: bool, alone: bool) -> None:
     temporary = note.with_name(f".job.{os.getpid()}.tmp")
     temporary.write_text(same, encoding="utf-8")
     temporary.replace(note)
+
+
+def _is_complete(plan: Plan) -> bool:
+    """Return whether the table of this very job is there."""
+    if not plan.target.exists():
+        return False
+    facts = read_facts(plan.target, "fixed_job", "encounters")
+    return facts["fixed_job"] == plan.text(whole=False) and facts["encounters"] == plan.job.sampling.encounters
 
 
 def _take_apart(plan: Plan) -> None:

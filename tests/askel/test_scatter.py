@@ -140,6 +140,19 @@ def test_ranks_share_the_blocks_without_talking(folder):
     same(columns(), columns("whole.h5"))
 
 
+def test_a_run_killed_while_it_made_the_table_goes_on(folder):
+    folder.write(JOB)
+    plan = read_plan("job.toml")
+    run(plan, rank=1, size=2, quiet=True)
+    (plan.folder / "claim").touch()
+    assert folder.askel("scatter", "job.toml", "--resume", "--quiet").code == 0
+    made = Path("out.h5").stat().st_mtime_ns
+    assert folder.askel("scatter", "job.toml", "--resume", "--quiet").code == 0
+    assert run(plan, rank=1, size=2, quiet=True) and Path("out.h5").stat().st_mtime_ns == made
+    with pytest.raises(InputError, match="ranks do not talk"):
+        run(plan, rank=1, size=2, quiet=True, overwrite=True)
+
+
 def test_another_job_does_not_go_on(folder):
     folder.write(JOB)
     folder.askel("scatter", "job.toml", "--quiet")
