@@ -31,7 +31,7 @@ from .particles.io_h5md_ranks import GatheredWriter
 from .particles.kernels import compiled_before, watch_compilation
 from .particles.units import TIME
 from .progress import Display, display
-from .saved import merged, read_saved, save, tables_of, told_saved, used_toml
+from .saved import merged, model_digests, read_saved, refuse_changed_models, save, tables_of, told_saved, used_toml
 from .signals import StopRequest
 from .tables import Config
 from .units_text import unit_text
@@ -208,7 +208,7 @@ def _start(asked: Request, job: Job) -> Result:
             held.enter_context(Lock(outputs.used)).write(text)
             for old in (outputs.checkpoint, outputs.previous):
                 old.unlink(missing_ok=True)
-            save(outputs, tree, text, 0.0)
+            save(outputs, tree, text, 0.0, model_digests(job.config, asked.inputs))
             return _create(outputs, job, text, rows)
 
         return _run(asked, job, GatheredWriter(asked.exchange, on_first(asked.exchange, begin)), text)
@@ -219,6 +219,7 @@ def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
     state = state_from_tree(tree["particles"])
     before = parse(tables_of(saved["used"]), outputs.checkpoint.name)
     config = merged(asked, before)
+    refuse_changed_models(saved, model_digests(config, asked.inputs))
     if state.time >= state.units.read(config.run.t_end, TIME):
         return _finished(asked, state)
     job = build(config, asked.inputs, state, asked.exchange)
@@ -255,9 +256,10 @@ def _run(asked: Request, job: Job, writer: GatheredWriter, text: str, saved: Map
     """Run to the end with all observers; the trajectory is closed and reported on whatever happens."""
     spent = 0.0 if saved is None else float(saved["wall_time"])
     started = clock.monotonic()
+    models = model_digests(job.config, asked.inputs)
 
     def keep(tree: dict) -> None:
-        on_first(asked.exchange, lambda: save(asked.outputs, tree, text, spent + clock.monotonic() - started))
+        on_first(asked.exchange, lambda: save(asked.outputs, tree, text, spent + clock.monotonic() - started, models))
 
     thermometer = _thermometer(writer, job) if job.molecular else None
     with writer, _display(asked, job, thermometer) as shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tomllib
@@ -32,10 +33,39 @@ _FILES = (("particles", "file"), ("integrator", "model"), ("forces", "model"))
 _KIND = "askel-run"
 
 
-def save(outputs: Outputs, tree: dict[str, Any], text: str, wall_time: float) -> None:
-    """Write a checkpoint: the simulation's tree, the job as text, and the wall-clock time spent."""
-    whole = {"kind": _KIND, "version": __version__, "used": text, "wall_time": wall_time, "simulation": tree}
+def save(outputs: Outputs, tree: dict[str, Any], text: str, wall_time: float, models: Mapping[str, str]) -> None:
+    """Write a checkpoint: the simulation's tree, the job as text, the wall-clock time spent, ``model_digests``."""
+    whole = {
+        "kind": _KIND, "version": __version__, "used": text, "wall_time": wall_time, "models": dict(models),
+        "simulation": tree,
+    }  # fmt: skip
     write_checkpoint(outputs.checkpoint, whole)
+
+
+def model_digests(config: Config, folder: Path) -> dict[str, str]:
+    """Return name -> SHA-256 of every model file of a job whose paths count from ``folder``."""
+    tables = as_tables(config)
+    names = [tables[table]["model"] for table, key in _FILES if key == "model" and tables.get(table, {}).get(key)]
+    names += [] if config.error_control is None else config.error_control.ensemble
+    if not names:
+        return {}
+    from .md.model_library import find_model
+
+    def digest(name: str) -> str:
+        path = folder / Path(name).expanduser()
+        return hashlib.sha256((path if path.is_file() else find_model(name)).read_bytes()).hexdigest()
+
+    return {Path(name).name: digest(name) for name in names}
+
+
+def refuse_changed_models(saved: Mapping[str, Any], now: Mapping[str, str]) -> None:
+    """Raise InputError when a model file is not the one that the run started with."""
+    for name, digest in saved.get("models", {}).items():
+        if now.get(name) != digest:
+            raise InputError(
+                f"the model {name} is another file now than when the run started (SHA-256 {digest[:12]}); a resumed run keeps "
+                "its model: put that file back, or start anew with --overwrite"
+            )
 
 
 def read_saved(outputs: Outputs) -> dict[str, Any] | None:

@@ -233,6 +233,19 @@ def test_a_longer_run_goes_on_from_a_finished_one(atoms) -> None:
     assert np.array_equal(*warm)
 
 
+def test_a_resumed_run_keeps_its_model(atoms) -> None:
+    model = atoms.path / "tiny.safetensors"
+    run(atoms)
+    first = model.read_bytes()
+    _tiny.tiny_model(model, note="another card")
+    atoms.write(_tiny.JOB.replace('"400 fs"', '"800 fs"'))
+    answer = atoms.askel("run", "job.toml", "--resume", "--quiet")
+    assert answer.code == 2 and "tiny.safetensors is another file now than when the run started" in answer.err
+    assert answer.err.count("\n") == 1
+    model.write_bytes(first)
+    assert atoms.askel("run", "job.toml", "--resume", "--quiet").code == 0
+
+
 # ---------------------------------------------------------------------- what is said of files
 
 
