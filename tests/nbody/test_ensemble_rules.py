@@ -4,7 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from askel.nbody._kernels.ensemble_rules import (
+from askel.nbody.orbits import find_binaries
+from askel.particles.kernels import use_kernel_cache
+
+use_kernel_cache()  # before a kernel's module is imported by its own name
+
+from askel.nbody._kernels.ensemble_rules import (  # noqa: E402
     EGGLETON_KISELEVA,
     MARDLING_AARSETH,
     NODE,
@@ -13,7 +18,6 @@ from askel.nbody._kernels.ensemble_rules import (
     hierarchy,
     required_ratio,
 )
-from askel.nbody.orbits import find_binaries
 
 
 def found(mass, x, v, criterion=MARDLING_AARSETH):
