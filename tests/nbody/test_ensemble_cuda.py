@@ -70,7 +70,7 @@ def test_the_simulator_gives_what_the_cpu_gives():
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="needs numba-cuda[cu12]: pip install 'askel[cuda]'"
+    importlib.util.find_spec("numba_cuda") is None, reason="needs numba-cuda[cu12], which the test extra has on Linux"
 )
 @pytest.mark.parametrize("capability", ["80", "90"])
 def test_it_compiles_for_devices(capability):
