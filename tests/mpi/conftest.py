@@ -28,11 +28,11 @@ class Ranks:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         return subprocess.Popen(command, env=environment, text=True, **{**streams, **how})
 
-    def run(self, ranks: int, *arguments: object, timeout: float = 120.0, **how) -> subprocess.CompletedProcess:
+    def run(self, ranks: int, *arguments: object, timeout: float = 400.0, **how) -> subprocess.CompletedProcess:
         """Run ranks to their end."""
         return self.finish(self.start(ranks, *arguments, **how), timeout)
 
-    def finish(self, process: subprocess.Popen, timeout: float = 120.0) -> subprocess.CompletedProcess:
+    def finish(self, process: subprocess.Popen, timeout: float = 400.0) -> subprocess.CompletedProcess:
         """Wait for the end of all ranks."""
         try:
             out, err = process.communicate(timeout=timeout)

@@ -1,0 +1,101 @@
+"""Run by several ranks: gravity of particles that they share against direct sums; rank 0 writes what was found.
+
+Argument: the file to write.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from askel.integrators import Evaluation
+from askel.mpi import RankExchange, the_world
+from askel.nbody import DirectGravity, Fmm
+from askel.particles import InputError, NumericalFailure, Particles
+from askel.particles.collective import first_one
+
+WANTS = ("acceleration", "potential_energy", "virial")
+
+
+def plummer(n, softening=0.02):
+    rng = np.random.default_rng(5)
+    radius = 1.0 / np.sqrt(rng.random(n) ** (-2.0 / 3.0) - 1.0)
+    direction = rng.normal(size=(n, 3))
+    position = radius[:, None] * direction / np.linalg.norm(direction, axis=1)[:, None]
+    position[: n // 3] = 0.1 * position[: n // 3] + [1.5, 0.3, 0.0]  # a dense companion
+    softening = softening * (1.0 + rng.random(n)) if softening else np.zeros(n)
+    return Particles(rng.random(n) ** 2 / n, position, np.zeros((n, 3)), softening=softening)
+
+
+def owned(exchange, whole, how):
+    """Return what this rank owns: slabs of equal numbers; the last rank nothing; all mixed; or rank 0 alone one corner."""
+    size, rank = exchange.size, exchange.rank
+    ranks = max(1, size - 1) if how == "one empty" else size
+    if how == "mixed":
+        return whole.select(np.arange(whole.n) % size == rank)
+    if how == "one few" and size > 1:
+        far = whole.position[:, 0] > np.sort(whole.position[:, 0])[-4]
+        return whole.select(far if rank == 0 else ~far & (np.arange(whole.n) % (size - 1) == rank - 1))
+    order = np.argsort(np.argsort(whole.position[:, 0]))
+    return whole.select(order * ranks // whole.n == rank)
+
+
+def compared(exchange, whole, how, exact, **options):
+    """Return errors against direct sums, momentum, and what the energy and the virial are off."""
+    mine = owned(exchange, whole, how)
+    out = Evaluation(mine.n, WANTS)
+    Fmm(exchange=exchange, **options).evaluate(mine, out)
+    a = exact.acceleration[mine.identity]
+    error2 = ((out.acceleration - a) ** 2).sum(axis=1) / (a**2).sum(axis=1)
+    force = mine.mass[:, None] * out.acceleration
+    sums = np.array([*force.sum(axis=0), np.abs(force).sum(), error2.sum(), out.potential_energy, *out.virial.ravel()])
+    sums = exchange.reduce(sums, "sum")
+    return {
+        "rms": float(np.sqrt(sums[4] / whole.n)),
+        "worst": float(np.sqrt(exchange.reduce(error2.max(initial=0.0), "max"))),
+        "momentum": float(np.abs(sums[:3]).max() / sums[3]),
+        "energy": float(sums[5] / exact.potential_energy - 1.0),
+        "virial": float(np.abs(sums[6:].reshape(3, 3) - exact.virial).max() / np.abs(exact.virial).max()),
+    }
+
+
+def failing(exchange, n):
+    """Return the identities that all ranks name of two particles in one place."""
+    whole = plummer(n, softening=0.0)
+    whole.position[11] = whole.position[23]
+    with np.errstate(all="ignore"):
+        try:
+            Fmm(exchange=exchange).evaluate(mine := owned(exchange, whole, "mixed"), Evaluation(mine.n, WANTS))
+        except NumericalFailure as failure:
+            return failure.identities
+    return []
+
+
+def main(world):
+    exchange, facts = RankExchange(world), {}
+    cases = {
+        "few": (2000, "slabs", {}), "few, spline": (2000, "one empty", {"kernel": "spline"}),
+        "slabs": (6000, "slabs", {}), "fine": (6000, "slabs", {"relative_error": 1e-5}),
+        "one empty": (6000, "one empty", {"relative_error": 1e-2}), "mixed": (6000, "mixed", {}),
+        "one few": (6000, "one few", {}), "spline": (6000, "slabs", {"kernel": "spline"}),
+    }  # fmt: skip
+    for name, (n, how, options) in cases.items():
+        whole = plummer(n)
+        exact = Evaluation(n, WANTS)
+        direct = DirectGravity(kernel=options.get("kernel", "plummer"))
+        first_one(exchange, lambda direct=direct, whole=whole, exact=exact: direct.evaluate(whole, exact))
+        if exchange.size > 1 and name in ("few", "slabs"):  # rank 0 compiles
+            first_one(exchange, lambda whole=whole: Fmm().evaluate(whole, Evaluation(whole.n, WANTS)))
+        facts[name] = compared(exchange, whole, how, exact, **options)
+    facts["failing"] = [failing(exchange, 100), failing(exchange, 5000)]
+    try:
+        Fmm(exchange=exchange, backend="reference")
+        facts["reference"] = ""
+    except InputError as error:
+        facts["reference"] = str(error)
+    facts["bytes"] = exchange.traffic.bytes
+    if exchange.rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps(facts))
+
+
+main(the_world())
