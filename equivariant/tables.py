@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 
 #: Grid points beyond the lower end: what is wrong at the end falls by 3.7 a point.
 _MARGIN = 24
-_FIRST_INTERVALS, _MOST_INTERVALS = 256, 8192
+_FIRST_INTERVALS, _MOST_INTERVALS = 64, 8192
 #: Rows of a table that are made at a time.
 _BLOCK = 64
 #: Where each interval is compared with the function: the error of a cubic is largest about its middle.
@@ -66,7 +66,7 @@ def tabulate(
     tolerance: float,
     dtype: str = "float32",
 ) -> RadialTable:
-    """Return a table of ``function`` @ ``mixing`` whose error is at most ``tolerance``; intervals are halved until it is.
+    """Return a table of ``function`` @ ``mixing`` whose error is at most ``tolerance``, with about as few intervals as that takes.
 
     A spline is linear in its samples, so it is the narrow ``function`` that is interpolated, and its coefficients are mixed.
 
@@ -95,7 +95,7 @@ def tabulate(
         if error <= tolerance:
             fourth = _largest(np.diff(samples, n=4, axis=0), mixing)
             return RadialTable(_mixed(coefficients, mixing, dtype), shortest, h, error, 3.0 / 128.0 * fourth / size)
-        intervals *= 2
+        intervals = math.ceil(intervals * min(max(1.05 * (error / tolerance) ** 0.25, 1.1), 4.0))  # it falls with h^4
     raise InputError(
         f"the radial functions cannot be tabulated to {tolerance:g} (reached {error:.1g}); use more layers"
     )
