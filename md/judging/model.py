@@ -14,6 +14,7 @@ from ...equivariant.model_file import Model
 from ...integrators.loop import Simulation
 from ...integrators.propagator import Propagator
 from ...particles import InputError, Particles
+from ..groups import Grouping
 from ..layers import Layer
 from ..model_library import stride_of
 from ..model_units import ASE_TIME
@@ -62,6 +63,7 @@ def run_and_judge(
     stride: float | None = None,
     thermostat_kind: str = "bussi",
     time_constant: float | None = None,
+    groups: Grouping = "all",
     seeds: int = 4,
     every: float | None = None,
     discard: float | None = None,
@@ -84,6 +86,7 @@ def run_and_judge(
     thermostat_kind : of ``thermostats.THERMOSTATS``, or "none" for NVE. Bussi's disturbs spectra and diffusion least, and
         hides no loss of equipartition; Langevin's widens spectra by 1/(2 pi c time_constant).
     time_constant : fs; 10 strides when not given
+    groups : of "bussi" and "nose-hoover": one thermostat for all atoms, or one for each species
     seeds : number of runs; replicas of one graph where the states share a cell and there is no ``around``
     every : fs between frames; each stride when not given
     discard : fs of every run that are not measured; a tenth when not given
@@ -106,7 +109,8 @@ def run_and_judge(
     first = judge_one_step(step, pairs)
     tau = STRIDES_PER_TIME_CONSTANT * h if time_constant is None else time_constant
     schedule = Schedule(h, duration, h if every is None else every, progress)
-    found = _run(learned, truth, schedule, temperature, thermostat_kind, tau, seeds, around)
+    options = {} if thermostat_kind in ("langevin", "none") else {"groups": groups}
+    found = _run(learned, truth, schedule, temperature, thermostat_kind, tau, seeds, around, options)
     skip = 0.1 * duration if discard is None else discard
     last = judge_runs(found, truth, temperature=temperature, discard=skip, bounds=bounds)
     facts: dict[str, object] = {
@@ -114,12 +118,14 @@ def run_and_judge(
         "temperature_K": temperature,
         "thermostat": thermostat_kind,
         "time_constant_fs": tau,
+        **options,
         "seeds": seeds,
         **{f"counted_{name}": value for name, value in found.statistics.items()},
     }
+    each = ", one for each species" if options.get("groups") == "species" else ""
     notes = (
-        f"{seeds} runs of {duration * 1e-3:g} ps at {temperature:g} K, thermostat {thermostat_kind}, the first "
-        f"{skip * 1e-3:g} ps of each not measured",
+        f"{seeds} runs of {duration * 1e-3:g} ps at {temperature:g} K, thermostat {thermostat_kind}{each}, time constant "
+        f"{tau:g} fs, the first {skip * 1e-3:g} ps of each not measured",
         *learned.notes(starting_states(truth, 1)[0]),
     )
     if thermostat_kind == "langevin":
@@ -160,6 +166,7 @@ def _run(
     time_constant: float,
     seeds: int,
     around: Around | None,
+    options: Mapping[str, str],
 ) -> SeedRuns:
     starts = starting_states(truth, seeds)
 
@@ -167,7 +174,7 @@ def _run(
         if kind == "none":
             return []
         kept = conserved_in(state)
-        return [thermostat(kind, temperature, time_constant / ASE_TIME, seed=seed, conserved=kept)]
+        return [thermostat(kind, temperature, time_constant / ASE_TIME, seed=seed, conserved=kept, **options)]
 
     def alone(seed: int, state: Particles) -> Propagator:
         inner = learned if around is None else around(learned, state)
