@@ -66,7 +66,7 @@ def tabulate(
     tolerance: float,
     dtype: str = "float32",
 ) -> RadialTable:
-    """Return a table of ``function`` @ ``mixing`` whose error is at most ``tolerance``, with about as few intervals as that takes.
+    """Return a table of ``function`` @ ``mixing`` whose error is at most ``tolerance``, with about as few intervals as it takes.
 
     A spline is linear in its samples, so it is the narrow ``function`` that is interpolated, and its coefficients are mixed.
 
