@@ -20,6 +20,8 @@ register(
         ("octree", "cpu"): f"{_K}.octree_cpu:octree",
         ("fmm", "reference"): f"{_K}.fmm_reference:fmm",
         ("fmm", "cpu"): f"{_K}.fmm_cpu:fmm",
+        ("fmm_part", "cpu"): f"{_K}.fmm_leaf_cpu:direct_part",
+        ("fmm_ranks", "cpu"): f"{_K}.fmm_ranks_cpu:fmm_ranks",
         ("post_newtonian", "reference"): f"{_K}.post_newtonian_reference:accelerations",
         ("chain_row", "reference"): f"{_K}.chain_row_reference:row",
         ("chain_row", "cpu"): f"{_K}.chain_row_cpu:row",

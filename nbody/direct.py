@@ -170,14 +170,16 @@ def reach(law: Law, lengths: FloatArray) -> float:
     return np.inf if law.number == LAWS["plummer"].number and longest > 0.0 else law.radius * longest
 
 
-def virial(mass: FloatArray, position: FloatArray, acceleration: FloatArray) -> FloatArray:
-    """Return sum_i (x_i - x_mean) (x) m_i a_i, (3, 3), in units of energy; mass (n,), the others (n, 3).
+def virial(
+    mass: FloatArray, position: FloatArray, acceleration: FloatArray, origin: FloatArray | None = None
+) -> FloatArray:
+    """Return sum_i (x_i - origin) (x) m_i a_i, (3, 3), in units of energy; mass (n,), the others (n, 3).
 
-    The origin does not matter where the forces add up to zero; the mean position keeps the rounding small.
+    The origin does not matter where the forces add up to zero; the mean position (None) keeps the rounding small.
     """
     if len(mass) == 0:
         return np.zeros((3, 3))
-    centred: FloatArray = position - position.mean(axis=0)
+    centred: FloatArray = position - (position.mean(axis=0) if origin is None else origin)
     return np.asarray(centred.T @ (mass[:, None] * acceleration), dtype=np.float64)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..integrators import Evaluation
-from ..particles import InputError, Particles, resolve
+from ..particles import SERIAL, Exchange, InputError, NumericalFailure, Particles, resolve
+from ..particles.collective import agreed_failure
 from .direct import lengths, reach, refuse_bad, virial
 from .softening import law
 
@@ -72,11 +73,14 @@ class Fmm:
     relative_error : asked rms error of an acceleration, between 1e-6 and 0.1
     order : of the expansions, 2 to 6; None: the fastest for the error
     leaf_size : cells of at most so many particles are summed directly with each other; None: the fastest
-    backend : "cpu" or "reference"
+    backend : "cpu" or "reference"; of several ranks "cpu"
+    exchange : every rank has its own particles, and feels those of all; few are brought together, of many each rank sends the
+        others what of its tree they may need. A result then depends on who owns what, within ``relative_error``; momentum
+        is conserved to rounding across ranks as well.
 
     Raises
     ------
-    InputError : unknown option or one out of range
+    InputError : unknown option or one out of range, or a backend that cannot serve several ranks
 
     References
     ----------
@@ -97,6 +101,7 @@ class Fmm:
         order: int | None = None,
         leaf_size: int | None = None,
         backend: str = "cpu",
+        exchange: Exchange = SERIAL,
     ) -> None:
         if not (np.isfinite(softening) and softening >= 0.0):
             raise InputError(f"softening is {softening}; it must be a finite length, zero or positive")
@@ -115,7 +120,9 @@ class Fmm:
         self._direct = DIRECT if leaf_size is None else leaf_size
         self.leaf_size = setting.leaf_size if leaf_size is None else leaf_size
         self._accuracy = setting.tolerance * relative_error, setting.coherence * relative_error
-        self._fmm = resolve("fmm", backend)
+        self._fmm, self._exchange = resolve("fmm", backend), exchange
+        if exchange.size > 1:
+            self._part, self._ranks = resolve("fmm_part", backend), resolve("fmm_ranks", backend)
 
     def evaluate(self, particles: Particles, out: Evaluation) -> None:
         """Overwrite all that ``out`` wants.
@@ -129,7 +136,8 @@ class Fmm:
         self.field(particles, out.acceleration, potential)
         out.potential_energy = 0.5 * float(particles.mass @ potential)
         if out.virial is not None:
-            out.virial[...] = virial(particles.mass, particles.position, out.acceleration)
+            origin = self._mean_position(particles)
+            out.virial[...] = virial(particles.mass, particles.position, out.acceleration, origin)
 
     def field(self, particles: Particles, acceleration: FloatArray, potential: FloatArray) -> None:
         """Overwrite the acceleration, (n, 3), and the potential at each particle, (n,) in velocity^2.
@@ -140,12 +148,46 @@ class Fmm:
 
         """
         radius = self._law.radius * lengths(self.softening, particles)
+        if self._exchange.size > 1:
+            self._field_of_all(particles, radius, acceleration, potential)
+            return
         leaf_size = max(self._direct, 1) if particles.n <= self._direct else self.leaf_size
         status = self._fmm(
             particles.mass, particles.position, radius, self._law.number, self.order, leaf_size, *self._accuracy,
             particles.units.gravitational_constant, acceleration, potential,
         )  # fmt: skip
         refuse_bad(status, particles, potential)
+
+    def _field_of_all(
+        self, particles: Particles, radius: FloatArray, acceleration: FloatArray, potential: FloatArray
+    ) -> None:
+        """Overwrite the same, with the particles of all ranks pulling; every rank makes the call."""
+        constant, exchange = particles.units.gravitational_constant, self._exchange
+        if exchange.reduce(particles.n, "sum") <= self._direct:
+            parts = exchange.allgather(np.column_stack([particles.mass, particles.position, radius]))
+            start, every = sum(len(part) for part in parts[: exchange.rank]), np.concatenate(parts)
+            status = self._part(
+                every[:, 0].copy(), every[:, 1:4].copy(), every[:, 4].copy(), self._law.number, start,
+                start + particles.n, constant, acceleration, potential,
+            )  # fmt: skip
+        else:
+            status = self._ranks(
+                exchange, particles.mass, particles.position, radius, self._law.number, self.order, self.leaf_size,
+                *self._accuracy, constant, acceleration, potential,
+            )  # fmt: skip
+        failure = None
+        try:
+            refuse_bad(status, particles, potential)
+        except NumericalFailure as error:
+            failure = error
+        agreed_failure(exchange, failure)
+
+    def _mean_position(self, particles: Particles) -> FloatArray | None:
+        """Return the mean position of the particles of all ranks, (3,); None of one rank, which finds its own."""
+        if self._exchange.size == 1:
+            return None
+        sums = self._exchange.reduce(np.append(particles.position.sum(axis=0), float(particles.n)), "sum")
+        return np.asarray(sums[:3] / max(float(sums[3]), 1.0))
 
     def softened_within(self, particles: Particles) -> float:
         """Return the distance within which pairs are softened; infinite for "plummer"."""

@@ -3,16 +3,13 @@
 Every sink cell owns what it receives: going down the tree, a cell gets the list of source cells that its parent could not settle,
 tests them, takes far ones into its local expansion, and hands the rest to its children. Both partners of a pair come to the same
 verdict, so momentum is conserved although nothing is written for the partner. All sums have one order, whatever the number
-of threads. Sinks and sources may be different trees.
+of threads. Sinks and sources may be different trees; `fmm_ranks_cpu` walks through those of other ranks.
 """
-
-from typing import NamedTuple
 
 import numba
 import numpy as np
 from numba import njit, prange
 
-from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
 from .expansion_cpu import (
     BOUND,
     HIGH,
@@ -29,52 +26,26 @@ from .expansion_cpu import (
 )
 from .expansion_tables import HEAD, LANES, tables
 from .expansion_vectors import translate_2, translate_3, translate_4, translate_5, translate_6
+from .fmm_leaf_cpu import Tree, direct_part, gather, not_finite, pull_compact, scale_of, scatter
 from .fmm_reference import GROUP, WIDE
 from .near_vectors import pull_others, pull_own
 from .octree_cpu import octree
-from .softening_cpu import factors
 
-UNIT = 60  # coordinates are scaled below 2^UNIT, so that squares of all distances that occur fit into float32
 EMPTY = 2.0**62  # coordinates of the empty row of moments: outside of all, and its square still fits
 TINY = 1e-30  # keeps the blurred square of a distance above zero
 TASKS = 64  # about so many parts are shared among threads
-SHARE = 128  # particles of one leaf that a thread takes at a time
-DIRECT_THREADS_FROM = 512
 THREADS_FROM = 4096  # particles; below it starting threads costs more than it saves
 
 
-class Tree(NamedTuple):
-    """Cells, their bounds and moments; particles in the order of the tree, one array per component, LANES rows longer."""
-
-    cells: np.ndarray
-    bound: np.ndarray
-    rows: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    z: np.ndarray
-    m: np.ndarray
-    s: np.ndarray
-
-
 @njit(cache=True, error_model="numpy")
-def _gather(order, mass, position, softening, scale, tree):
-    n = len(order)
-    for k in range(n + LANES):
-        i = order[min(k, n - 1)]
-        tree.x[k], tree.y[k], tree.z[k] = scale * position[i, 0], scale * position[i, 1], scale * position[i, 2]
-        tree.m[k] = mass[i]
-        tree.s[k] = (scale * softening[i]) ** 2
-
-
-@njit(cache=True, error_model="numpy")
-def _coarse(group, sink, source, stack, point, coarse):
-    """Overwrite squared accelerations and potentials of a group's particles, roughly.
+def _seen(group, sink, source, roots, stack, point, points):
+    """Overwrite, from ``points`` on, what a group sees of the trees under some roots; return how many points there are.
 
     Cells that do not overlap the group are taken as points, leaves that do are blurred by their radii.
     """
-    itself, out = np.zeros(2, np.int64), np.empty(4 * LANES)
     u, v, cells = sink.bound, source.bound, source.cells
-    stack[0], top, points = 0, 1, 0
+    top = len(roots)
+    stack[:top] = roots
     while top > 0:
         top -= 1
         b = stack[top]
@@ -90,7 +61,15 @@ def _coarse(group, sink, source, stack, point, coarse):
             for child in range(cells[b, 2], cells[b, 3]):
                 stack[top] = child
                 top += 1
-    itself[1] = points
+    return points
+
+
+@njit(cache=True, error_model="numpy")
+def _coarse(group, sink, beyond, roots, root, stack, point, coarse):
+    """Overwrite squared accelerations and potentials of a group's particles, roughly: of its own tree and those beyond."""
+    itself, out = np.zeros(2, np.int64), np.empty(4 * LANES)
+    points = _seen(group, sink, sink, root, stack, point, 0)
+    itself[1] = points = _seen(group, sink, beyond, roots, stack, point, points)
     px, py, pz, pm, ps = point[0], point[1], point[2], point[3], point[4]
     for k in range(sink.cells[group, 0], sink.cells[group, 1], LANES):
         pull_others(sink.x, sink.y, sink.z, sink.s, k, px, py, pz, pm, ps, itself, 1, out)
@@ -100,22 +79,23 @@ def _coarse(group, sink, source, stack, point, coarse):
 
 
 @njit(cache=True, error_model="numpy")
-def _limits(sink, source, tolerance, wide):
+def _limits(sink, beyond, roots, tolerance, wide):
     """Overwrite the error each cell may receive from a source: its smallest acceleration, roughly, times the tolerance.
 
     ``wide`` is overwritten by whether the potential changes much across a leaf.
     """
     cells, bound = sink.cells, sink.bound
     coarse = np.empty((cells[0, 1], 2))
-    stack, point = np.empty(len(source.cells), np.int64), np.empty((5, len(source.cells)))
+    size = len(cells) + len(beyond.cells)
+    root, stack, point = np.zeros(1, np.int64), np.empty(size, np.int64), np.empty((5, size))
     for c in range(len(cells)):
         start, stop, first, last = cells[c]
         if c == 0 and (stop - start <= GROUP or first == 0):
-            _coarse(c, sink, source, stack, point, coarse)
+            _coarse(c, sink, beyond, roots, root, stack, point, coarse)
         elif stop - start > GROUP:
             for child in range(first, last):
                 if cells[child, 1] - cells[child, 0] <= GROUP or cells[child, 2] == 0:
-                    _coarse(child, sink, source, stack, point, coarse)
+                    _coarse(child, sink, beyond, roots, root, stack, point, coarse)
     for c in range(len(cells) - 1, -1, -1):
         start, stop, first, last = cells[c]
         limit, most, depth = np.inf, 0.0, 0.0
@@ -158,7 +138,7 @@ def _split(tree, wide, compact, order):
 
 
 @njit(cache=True, error_model="numpy")
-def _error(bound, c, radius, order):
+def left_out(bound, c, radius, order):
     """Return sum_q binomial(order, q) P_q radius^(order - q): what is left out, times r^(order + 2)."""
     total = bound[c, POWER]
     for q in range(1, order + 1):
@@ -167,7 +147,7 @@ def _error(bound, c, radius, order):
 
 
 @njit(cache=True, error_model="numpy")
-def _far(u, a, v, b, order, coherence):
+def far_apart(u, a, v, b, order, coherence):
     """Return whether cell a, of bounds u, and cell b, of bounds v, see each other as expansions; the same for (v, b, u, a)."""
     dx, dy, dz = u[a, 0] - v[b, 0], u[a, 1] - v[b, 1], u[a, 2] - v[b, 2]
     r2 = dx * dx + dy * dy + dz * dz
@@ -187,9 +167,9 @@ def _far(u, a, v, b, order, coherence):
         if spread > 0.25 * coherence:
             return False
         spread /= r2
-    if _error(v, b, u[a, RADIUS], order) / denominator + spread * v[b, POWER] > u[a, LIMIT]:
+    if left_out(v, b, u[a, RADIUS], order) / denominator + spread * v[b, POWER] > u[a, LIMIT]:
         return False
-    return _error(u, a, v[b, RADIUS], order) / denominator + spread * u[a, POWER] <= v[b, LIMIT]
+    return left_out(u, a, v[b, RADIUS], order) / denominator + spread * u[a, POWER] <= v[b, LIMIT]
 
 
 @njit(cache=True, error_model="numpy")
@@ -259,28 +239,10 @@ def _near_compact(law, c, sink, source, itself, ranges, pairs, total):
     start, stop = sink.cells[c, 0], sink.cells[c, 1]
     for k in range(start, stop):
         for pair in range(pairs):
-            _pull_compact(law, k, ranges[2 * pair], ranges[2 * pair + 1], sink, source, total)
+            pull_compact(law, k, ranges[2 * pair], ranges[2 * pair + 1], sink, source, total)
         if itself:
-            _pull_compact(law, k, start, k, sink, sink, total)
-            _pull_compact(law, k, k + 1, stop, sink, sink, total)
-
-
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
-def _pull_compact(law, k, first, last, sink, source, total):
-    """Add the pull of the sources [first, last) to the sums of particle k."""
-    x, y, z, s = sink.x[k], sink.y[k], sink.z[k], sink.s[k]
-    ax = ay = az = phi = 0.0
-    for j in range(first, last):
-        dx, dy, dz = source.x[j] - x, source.y[j] - y, source.z[j] - z
-        w, g = factors(law, dx * dx + dy * dy + dz * dz, np.sqrt(max(s, source.s[j])))
-        ax += source.m[j] * w * dx
-        ay += source.m[j] * w * dy
-        az += source.m[j] * w * dz
-        phi += source.m[j] * g
-    total[k, 0] += ax
-    total[k, 1] += ay
-    total[k, 2] += az
-    total[k, 3] += phi
+            pull_compact(law, k, start, k, sink, sink, total)
+            pull_compact(law, k, k + 1, stop, sink, sink, total)
 
 
 @njit(cache=True, error_model="numpy")
@@ -294,21 +256,22 @@ def _evaluate(c, sink, local, T, lower, power, total):
 
 
 @njit(cache=True, error_model="numpy")
-def _sort_out(c, sink, source, same, order, coherence, leaf_size, start, stop, pool, extra, far, near):
+def _sort_out(c, sink, source, same, after, order, coherence, leaf_size, start, stop, pool, extra, far, near):
     """Settle the sources pool[start:stop] of a sink cell, or split them.
 
+    Of two cells of one radius the one with the higher number is split; of different trees, sources from ``after`` on.
     Returns how many entries are in far, near (pairs) and pool, and whether the sink is a near source of itself. Behind ``stop``
     the pool gets what the children of the sink must settle.
     """
     u, v, cells = sink.bound, source.bound, source.cells
     is_leaf, few = sink.cells[c, 2] == 0, sink.cells[c, 1] - sink.cells[c, 0] <= leaf_size
-    n_far, n_near, end, itself = 0, 0, stop, False
+    n_far, n_near, end, itself, lower = 0, 0, stop, False, c if same else after - 1
     for k in range(start, stop):
         extra[0], n_extra = pool[k], 1
         while n_extra > 0:
             n_extra -= 1
             b = extra[n_extra]
-            if _far(u, c, v, b, order, coherence):
+            if far_apart(u, c, v, b, order, coherence):
                 far[n_far] = b
                 n_far += 1
                 continue
@@ -316,6 +279,9 @@ def _sort_out(c, sink, source, same, order, coherence, leaf_size, start, stop, p
             if (few and j - i <= leaf_size) or (is_leaf and first == 0):
                 if same and b == c:
                     itself = True
+                elif i < 0:  # a cell whose particles stayed on their rank, because they are not needed
+                    far[n_far] = b
+                    n_far += 1
                 elif n_near > 0 and near[2 * n_near - 1] == i:
                     near[2 * n_near - 1] = j
                 else:
@@ -325,7 +291,7 @@ def _sort_out(c, sink, source, same, order, coherence, leaf_size, start, stop, p
                 for child in range(first, last):
                     pool[end] = child
                     end += 1
-            elif first > 0 and (is_leaf or v[b, RADIUS] > u[c, RADIUS] or (v[b, RADIUS] == u[c, RADIUS] and b > c)):
+            elif first > 0 and (is_leaf or v[b, RADIUS] > u[c, RADIUS] or (v[b, RADIUS] == u[c, RADIUS] and b > lower)):
                 for child in range(last - 1, first - 1, -1):
                     extra[n_extra] = child
                     n_extra += 1
@@ -336,7 +302,7 @@ def _sort_out(c, sink, source, same, order, coherence, leaf_size, start, stop, p
 
 
 @njit(cache=True, error_model="numpy")
-def _descend(root, given, above, sink, source, same, T, order, coherence, law, leaf_size, smallest, total):
+def _descend(root, given, above, sink, source, same, after, T, order, coherence, law, leaf_size, smallest, total):
     """Go down from a sink cell, whose parent left it the sources ``given`` and the local expansion ``above``.
 
     Cells of at most ``smallest`` particles are not done but returned: rows (cell, first, last + 1 of its sources in the list
@@ -370,7 +336,7 @@ def _descend(root, given, above, sink, source, same, T, order, coherence, law, l
             continue
         pool = _longer(pool, stop + most)
         n_far, n_near, end, itself = _sort_out(
-            c, sink, source, same, order, coherence, leaf_size, start, stop, pool, extra, far, near
+            c, sink, source, same, after, order, coherence, leaf_size, start, stop, pool, extra, far, near
         )
         lanes[:] = 0.0
         _translate(order, source.rows, rows[c], far, n_far, lanes)
@@ -394,15 +360,17 @@ def _descend(root, given, above, sink, source, same, T, order, coherence, law, l
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def _shared(left, left_sources, left_local, sink, source, same, T, order, coherence, law, leaf_size, total):
+def _shared(left, left_sources, left_local, sink, source, same, after, T, order, coherence, law, leaf_size, total):
     for k in prange(len(left)):
         given = left_sources[left[k, 1] : left[k, 2]]
-        _descend(left[k, 0], given, left_local[k], sink, source, same, T, order, coherence, law, leaf_size, 0, total)
+        _descend(
+            left[k, 0], given, left_local[k], sink, source, same, after, T, order, coherence, law, leaf_size, 0, total
+        )
 
 
 @njit(cache=True, error_model="numpy")
-def _grow(mass, position, softening, scale, compact, leaf_size, T, order, tolerance):
-    """Return the order of the particles and the tree over them."""
+def plant(mass, position, softening, scale, compact, leaf_size):
+    """Return the order of the particles and the tree over them, without limits and moments."""
     n = len(mass)
     who, cells, count = np.empty(n, np.int64), np.empty((2 * n + 1, 4), np.int64), np.zeros(1, np.int64)
     octree(position, leaf_size, who, cells, count)
@@ -410,13 +378,19 @@ def _grow(mass, position, softening, scale, compact, leaf_size, T, order, tolera
     component = np.empty((5, n + LANES))
     x, y, z, m, s = component[0], component[1], component[2], component[3], component[4]
     tree = Tree(cells[:made], np.zeros((made, BOUND)), np.empty((0, 0)), x, y, z, m, s)
-    _gather(who, mass, position, softening, scale, tree)
+    gather(who, mass, position, softening, scale, tree)
     outlines(tree, compact)
-    wide = np.empty(made, np.bool_)
-    _limits(tree, tree, tolerance, wide)
+    return who, tree
+
+
+@njit(cache=True, error_model="numpy")
+def grow(tree, beyond, roots, compact, T, order, tolerance):
+    """Return the tree with limits, which know of what pulls from beyond it, wide leaves split, and moments."""
+    wide = np.empty(len(tree.cells), np.bool_)
+    _limits(tree, beyond, roots, tolerance, wide)
     tree = _split(tree, wide, compact, order)
     multipoles(tree, compact, T, order)
-    return who, tree
+    return tree
 
 
 @njit(cache=True, error_model="numpy")
@@ -424,85 +398,36 @@ def _width(order):
     return -(-(HEAD + (order + 1) * (order + 2) * (order + 3) // 6 - 3) // LANES) * LANES
 
 
-@njit(cache=True, error_model="numpy")
-def _scatter(who, total, scale, G, acceleration, potential):
-    bad = 0.0
-    for k in range(len(who)):
-        i = who[k]
-        for d in range(3):
-            acceleration[i, d] = G * scale * scale * total[k, d]
-        potential[i] = -G * scale * total[k, 3]
-        bad += 0.0 * (acceleration[i, 0] + acceleration[i, 1] + acceleration[i, 2] + potential[i])
-    return STATUS_OK if bad == 0.0 else STATUS_NOT_FINITE
-
-
-@njit(cache=True, error_model="numpy")
-def _whole(tree, same, T, order, coherence, law, leaf_size, smallest, total):
-    given, above = np.zeros(1, np.int64), np.zeros(len(T.below))
-    return _descend(0, given, above, tree, tree, same, T, order, coherence, law, leaf_size, smallest, total)
-
-
-@njit(cache=True, error_model="numpy")
-def _unsorted(mass, position, softening, scale, compact):
-    """Return one leaf of all particles as a tree, and their order, which is the one given."""
-    n = len(mass)
-    who, cells, component = np.arange(n), np.zeros((1, 4), np.int64), np.empty((5, n + LANES))
-    cells[0, 1] = n
-    x, y, z, m, s = component[0], component[1], component[2], component[3], component[4]
-    tree = Tree(cells, np.empty((0, 0)), np.empty((0, 0)), x, y, z, m, s)
-    _gather(who, mass, position, softening, scale, tree)
-    return who, tree
-
-
-@njit(cache=True, error_model="numpy")
-def _direct(tree, law, start, stop, total):
-    """Overwrite the sums of particles [start, stop) of one leaf."""
-    whole, out = np.zeros(2, np.int64), np.empty(4 * LANES)
-    whole[1] = tree.cells[0, 1]
-    if law > 0:
-        for k in range(start, stop):
-            total[k] = 0.0
-            _pull_compact(law, k, 0, k, tree, tree, total)
-            _pull_compact(law, k, k + 1, whole[1], tree, tree, total)
-        return
-    x, y, z, m, s = tree.x, tree.y, tree.z, tree.m, tree.s
-    for first in range(start, stop, LANES):
-        pull_own(x, y, z, s, first, x, y, z, m, s, whole, 1, out)
-        for k in range(first, min(first + LANES, stop)):
-            for d in range(4):
-                total[k, d] = out[d * LANES + k - first]
-
-
-@njit(cache=True, error_model="numpy", parallel=True)
-def _direct_shared(tree, law, total):
-    n = tree.cells[0, 1]
-    for block in prange(-(-n // SHARE)):
-        _direct(tree, law, block * SHARE, min((block + 1) * SHARE, n), total)
+def walk(sink, source, roots, same, after, T, order, coherence, law, leaf_size, total):
+    """Add the pull of the trees under some roots to the sums of all sinks."""
+    n, threads, above = sink.cells[0, 1], numba.get_num_threads(), np.zeros(len(T.below))
+    smallest = n // TASKS if threads > 1 and n >= THREADS_FROM else 0
+    left, given, above = _descend(
+        0, roots, above, sink, source, same, after, T, order, coherence, law, leaf_size, smallest, total
+    )
+    if smallest > 0:
+        _shared(left, given, above, sink, source, same, after, T, order, coherence, law, leaf_size, total)
 
 
 def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential):
     """Overwrite accelerations and potentials."""
     n = len(mass)
-    if n == 0:
-        return STATUS_OK
-    size = np.abs(position).max()
-    if not (np.isfinite(size) and np.isfinite(softening).all()):
-        acceleration[:] = np.nan
-        potential[:] = np.where(np.isfinite(position).all(axis=1) & np.isfinite(softening), 0.0, np.nan)
-        return STATUS_NOT_FINITE
-    scale = 2.0 ** (UNIT - np.frexp(size)[1])
-    total, threads = np.zeros((n, 4)), numba.get_num_threads()
     if n <= leaf_size:
-        who, tree = _unsorted(mass, position, softening, scale, law > 0)
-        if threads > 1 and n >= DIRECT_THREADS_FROM:
-            _direct_shared(tree, law, total)
-        else:
-            _direct(tree, law, 0, n, total)
-        return _scatter(who, total, scale, G, acceleration, potential)
-    T = tables(order)
-    who, tree = _grow(mass, position, softening, scale, law > 0, leaf_size, T, order, tolerance)
-    threaded = n >= THREADS_FROM and threads > 1
-    left, given, above = _whole(tree, True, T, order, coherence, law, leaf_size, n // TASKS if threaded else 0, total)
-    if threaded:
-        _shared(left, given, above, tree, tree, True, T, order, coherence, law, leaf_size, total)
-    return _scatter(who, total, scale, G, acceleration, potential)
+        return direct_part(mass, position, softening, law, 0, n, G, acceleration, potential)
+    scale = scale_of(position, softening)
+    if not scale > 0.0:
+        return not_finite(position, softening, acceleration, potential)
+    T, total = tables(order), np.zeros((n, 4))
+    nothing, no_roots = empty_tree(0, 0, order), np.zeros(0, np.int64)
+    who, tree = plant(mass, position, softening, scale, law > 0, leaf_size)
+    tree = grow(tree, nothing, no_roots, law > 0, T, order, tolerance)
+    walk(tree, tree, np.zeros(1, np.int64), True, 0, T, order, coherence, law, leaf_size, total)
+    return scatter(who, total, scale, G, acceleration, potential)
+
+
+def empty_tree(cells, particles, order):
+    """Return a tree of so many cells and particles, to be filled; the empty row of moments is there."""
+    rows = np.zeros((cells + 1, _width(order)))
+    rows[cells, :3] = EMPTY
+    components = np.zeros((5, particles + LANES))
+    return Tree(np.zeros((cells, 4), np.int64), np.zeros((cells, BOUND)), rows, *components)

@@ -1,0 +1,135 @@
+"""Particles in the order of a tree, and the sum over one leaf of all, numba on the CPU; `fmm_reference` has the legend."""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import njit, prange
+
+from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
+from .expansion_tables import LANES
+from .near_vectors import pull_own
+from .softening_cpu import factors
+
+UNIT = 60  # coordinates are scaled below 2^UNIT, so that squares of all distances that occur fit into float32
+SHARE = 128  # particles of one leaf that a thread takes at a time
+DIRECT_THREADS_FROM = 512
+
+
+class Tree(NamedTuple):
+    """Cells, their bounds and moments; particles in the order of the tree, one array per component, LANES rows longer."""
+
+    cells: np.ndarray
+    bound: np.ndarray
+    rows: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    m: np.ndarray
+    s: np.ndarray
+
+
+@njit(cache=True, error_model="numpy")
+def gather(order, mass, position, softening, scale, tree):
+    n = len(order)
+    for k in range(n + LANES):
+        i = order[min(k, n - 1)]
+        tree.x[k], tree.y[k], tree.z[k] = scale * position[i, 0], scale * position[i, 1], scale * position[i, 2]
+        tree.m[k] = mass[i]
+        tree.s[k] = (scale * softening[i]) ** 2
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+def pull_compact(law, k, first, last, sink, source, total):
+    """Add the pull of the sources [first, last) to the sums of particle k."""
+    x, y, z, s = sink.x[k], sink.y[k], sink.z[k], sink.s[k]
+    ax = ay = az = phi = 0.0
+    for j in range(first, last):
+        dx, dy, dz = source.x[j] - x, source.y[j] - y, source.z[j] - z
+        w, g = factors(law, dx * dx + dy * dy + dz * dz, np.sqrt(max(s, source.s[j])))
+        ax += source.m[j] * w * dx
+        ay += source.m[j] * w * dy
+        az += source.m[j] * w * dz
+        phi += source.m[j] * g
+    total[k, 0] += ax
+    total[k, 1] += ay
+    total[k, 2] += az
+    total[k, 3] += phi
+
+
+@njit(cache=True, error_model="numpy")
+def scatter(who, total, scale, G, acceleration, potential):
+    bad = 0.0
+    for k in range(len(who)):
+        i = who[k]
+        for d in range(3):
+            acceleration[i, d] = G * scale * scale * total[k, d]
+        potential[i] = -G * scale * total[k, 3]
+        bad += 0.0 * (acceleration[i, 0] + acceleration[i, 1] + acceleration[i, 2] + potential[i])
+    return STATUS_OK if bad == 0.0 else STATUS_NOT_FINITE
+
+
+@njit(cache=True, error_model="numpy")
+def _unsorted(mass, position, softening, scale, compact):
+    """Return one leaf of all particles as a tree, and their order, which is the one given."""
+    n = len(mass)
+    who, cells, component = np.arange(n), np.zeros((1, 4), np.int64), np.empty((5, n + LANES))
+    cells[0, 1] = n
+    x, y, z, m, s = component[0], component[1], component[2], component[3], component[4]
+    tree = Tree(cells, np.empty((0, 0)), np.empty((0, 0)), x, y, z, m, s)
+    gather(who, mass, position, softening, scale, tree)
+    return who, tree
+
+
+@njit(cache=True, error_model="numpy")
+def _direct(tree, law, start, stop, total):
+    """Overwrite the sums of particles [start, stop) of one leaf."""
+    whole, out = np.zeros(2, np.int64), np.empty(4 * LANES)
+    whole[1] = tree.cells[0, 1]
+    if law > 0:
+        for k in range(start, stop):
+            total[k] = 0.0
+            pull_compact(law, k, 0, k, tree, tree, total)
+            pull_compact(law, k, k + 1, whole[1], tree, tree, total)
+        return
+    x, y, z, m, s = tree.x, tree.y, tree.z, tree.m, tree.s
+    for first in range(start, stop, LANES):
+        pull_own(x, y, z, s, first, x, y, z, m, s, whole, 1, out)
+        for k in range(first, min(first + LANES, stop)):
+            for d in range(4):
+                total[k, d] = out[d * LANES + k - first]
+
+
+@njit(cache=True, error_model="numpy", parallel=True)
+def _direct_shared(tree, law, start, stop, total):
+    for block in prange(-(-(stop - start) // SHARE)):
+        first = start + block * SHARE
+        _direct(tree, law, first, min(first + SHARE, stop), total)
+
+
+def direct_part(mass, position, softening, law, start, stop, G, acceleration, potential):
+    """Overwrite accelerations and potentials of the particles [start, stop), as all of them pull."""
+    if start == stop:
+        return STATUS_OK
+    scale = scale_of(position, softening)
+    if not scale > 0.0:
+        return not_finite(position[start:stop], softening[start:stop], acceleration, potential)
+    total = np.zeros((len(mass), 4))
+    who, tree = _unsorted(mass, position, softening, scale, law > 0)
+    if numba.get_num_threads() > 1 and stop - start >= DIRECT_THREADS_FROM:
+        _direct_shared(tree, law, start, stop, total)
+    else:
+        _direct(tree, law, start, stop, total)
+    return scatter(who[: stop - start], total[start:stop], scale, G, acceleration, potential)
+
+
+def scale_of(position, softening):
+    """Return the power of two by which coordinates are scaled; 0 where something is not finite."""
+    size = np.abs(position).max(initial=0.0)
+    return 2.0 ** (UNIT - np.frexp(size)[1]) if np.isfinite(size) and np.isfinite(softening).all() else 0.0
+
+
+def not_finite(position, softening, acceleration, potential):
+    acceleration[:] = np.nan
+    potential[:] = np.where(np.isfinite(position).all(axis=1) & np.isfinite(softening), 0.0, np.nan)
+    return STATUS_NOT_FINITE
