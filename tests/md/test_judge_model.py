@@ -113,6 +113,12 @@ def test_heating_model_fails_by_its_temperature(reference):
     assert found.find("velocity all atoms, relative").value == pytest.approx(1.0, rel=1e-6)
 
 
+def test_a_thermostat_for_each_species_is_named(reference):
+    found = judged(Einstein(), reference, duration=1000.0, thermostat_kind="nose-hoover", groups="species")
+    assert found.facts["groups"] == "species"
+    assert any("nose-hoover, one for each species, time constant 200 fs" in note for note in found.notes)
+
+
 def test_one_replica_breaks_and_the_others_go_on(reference):
     counted = 2 * 20 + 21  # of the reversibility defect and the one-step errors, before the runs
     engine = Einstein(broken_call=counted + 100, row=27 + 4)
