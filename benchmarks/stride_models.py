@@ -14,12 +14,12 @@ from pathlib import Path
 
 from machine import machine, versions
 
-#: model -> reference, thermostat, its time constant (fs), seeds, duration of each (fs)
+#: model -> reference, thermostat, its time constant (fs), what it acts on, seeds, duration of each (fs)
 MODELS = {
-    "copper-32fs": ("copper-emt", "langevin", 320.0, 4, 32_000.0),
-    "quartz-30fs": ("quartz-bks", "langevin", 300.0, 4, 30_000.0),
-    "water-5fs": ("water-spcfw", "langevin", 250.0, 4, 25_000.0),
-    "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 70.0, 8, 100_002.0),
+    "copper-32fs": ("copper-emt", "nose-hoover", 320.0, "all", 4, 32_000.0),
+    "quartz-30fs": ("quartz-bks", "langevin", 450.0, "all", 4, 30_000.0),
+    "water-5fs": ("water-spcfw", "langevin", 250.0, "all", 4, 25_000.0),
+    "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 70.0, "all", 8, 100_002.0),
 }
 TEMPERATURE = 300.0
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,10 +81,10 @@ def judged(name, folder):
     from askel.md.judging.model import run_and_judge
     from askel.md.judging.plot import plot
 
-    reference, kind, constant, seeds, duration = MODELS[name]
+    reference, kind, constant, groups, seeds, duration = MODELS[name]
     judgement = run_and_judge(
         name, folder / f"{reference}_reference.h5", temperature=TEMPERATURE, duration=duration, thermostat_kind=kind,
-        time_constant=constant, seeds=seeds, one_step=folder / f"{reference}_test.h5",
+        time_constant=constant, groups=groups, seeds=seeds, one_step=folder / f"{reference}_test.h5",
     )  # fmt: skip
     print(judgement.table(), flush=True)
     target = ROOT / "docs" / "models"
