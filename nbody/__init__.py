@@ -12,10 +12,13 @@ register(
     {
         ("acceleration", "reference"): f"{_K}.direct_reference:acceleration",
         ("acceleration", "cpu"): f"{_K}.direct_cpu:acceleration",
+        ("acceleration", "cuda"): f"{_K}.direct_cuda:acceleration",
         ("acceleration_compact", "reference"): f"{_K}.direct_compact_reference:acceleration_compact",
         ("acceleration_compact", "cpu"): f"{_K}.direct_compact_cpu:acceleration_compact",
         ("acceleration_jerk", "reference"): f"{_K}.direct_reference:acceleration_jerk",
         ("acceleration_jerk", "cpu"): f"{_K}.direct_cpu:acceleration_jerk",
+        ("acceleration_jerk", "cuda"): f"{_K}.direct_cuda:acceleration_jerk",
+        ("require_device", "cuda"): f"{_K}.direct_cuda:require_device",
         ("octree", "reference"): f"{_K}.octree_reference:octree",
         ("octree", "cpu"): f"{_K}.octree_cpu:octree",
         ("fmm", "reference"): f"{_K}.fmm_reference:fmm",

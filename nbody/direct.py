@@ -42,12 +42,13 @@ class DirectGravity:
     kernel : "plummer" (the equations above), or "spline" or "wendland", which end at a radius, see ``nbody/softening.py``;
         these two give no jerk
     star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
-    backend : "cpu" (threads from about five hundred particles on; results do not depend on their number) or "reference"
+    backend : "cpu" (threads from about five hundred particles on; results do not depend on their number), "cuda" (a GPU;
+        from some ten thousand particles on it is worth its copies; "plummer" alone) or "reference"
     exchange : every rank brings all particles together and keeps what concerns its own: for sets of a few thousand
 
     Raises
     ------
-    InputError : unknown option, negative softening, or a softening that nothing would use
+    InputError : unknown option, negative softening, a softening that nothing would use, or "cuda" without a device
 
     References
     ----------
@@ -77,6 +78,8 @@ class DirectGravity:
         )
         self._acceleration = resolve("acceleration_compact" if self._compact else "acceleration", backend)
         self._acceleration_jerk = resolve("acceleration_jerk", backend)
+        if backend == "cuda":
+            resolve("require_device", backend)()
 
     def evaluate(self, particles: Particles, out: Evaluation) -> None:
         """Overwrite all that ``out`` wants.

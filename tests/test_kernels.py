@@ -189,5 +189,5 @@ def test_coincident_particles_are_reported(operation, backend):
 
 
 def test_unknown_kernel_is_an_input_error():
-    with pytest.raises(InputError, match="backends that have it: cpu, reference"):
+    with pytest.raises(InputError, match="backends that have it: cpu, cuda, reference"):
         resolve("acceleration", "abacus")
