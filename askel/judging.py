@@ -148,7 +148,11 @@ def models(options: argparse.Namespace) -> int:
     from .particles.io_ase import symbols
 
     rows = [
-        (name, f"{c['head']}, {' '.join(symbols(c['species']))}", f"{', '.join(f'{h:g}' for h in c['strides_fs'])} fs")
+        (
+            name,
+            f"{c['head']}, {' '.join(symbols(c['species']))}",
+            f"{', '.join(f'{h:g}' for h in c['strides_fs'])} fs" if c["strides_fs"] else "forces, stress",
+        )
         for name, c in cards.items()
     ]
     print("models (askel models NAME: the card)" if rows else "no models are installed")
