@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import build_stride, checks
 from .config import as_tables, parse
 from .integrators import (
     PROPAGATORS,
     Controller,
     ErrorPerStep,
+    Evaluation,
     Fixed,
     Interaction,
     Observer,
@@ -34,7 +37,7 @@ from .integrators import (
 from .integrators.step_doubling import StepDoubling
 from .options import options_of
 from .particles import SERIAL, Exchange, InputError, Particles, UnitSystem
-from .particles.collective import on_first, spread
+from .particles.collective import first_one, on_first, spread
 from .particles.units import LENGTH, TIME, parse_quantity
 from .sources import particles_of
 from .tables import Config
@@ -248,6 +251,7 @@ def _method(
         raise InputError(f"integrator.kind = {kind!r}: no such integrator; {hint}known: {', '.join(sorted(known))}")
     entry = propagator_entry(kind)
     factory = entry.factory()
+    checks.shared_method(config, factory, exchange)
     options = options_of(config, entry, factory, particles.units)
     molecular = build_stride.is_molecular(config, entry.takes)
     if entry.takes == "model":
@@ -266,8 +270,8 @@ def _method(
         elsewhere = _elsewhere(config, entry, factory, particles.units, resolver)
         method, potential = factory(**options, **elsewhere), None
     else:
-        elsewhere = _elsewhere(config, entry, factory, particles.units, resolver)
-        potential = _potential(config, entry, particles, folder, elsewhere)
+        elsewhere = _elsewhere(config, entry, factory, particles.units, resolver, exchange)
+        potential = _potential(config, entry, particles, folder, elsewhere, exchange)
         method = factory(potential, **options, **elsewhere)
     method, controller = _stepping(
         config, method, particles.units, span, "tolerance" in inspect.signature(factory).parameters
@@ -276,13 +280,14 @@ def _method(
 
 
 def _potential(
-    config: Config, entry: PropagatorEntry, particles: Particles, folder: Path, taken: Mapping[str, Any]
-) -> Interaction:
+    config: Config, entry: PropagatorEntry, particles: Particles, folder: Path, taken: Mapping[str, Any],
+    exchange: Exchange,
+) -> Interaction:  # fmt: skip
     """Return the interaction that the particles move by: [forces], or else [gravity]."""
     forces = build_stride.forces_of(config, folder, particles)
     if forces is None:
         checks.interaction_kind(config, entry, taken)
-        return _interaction(config, particles.units)
+        return _interaction(config, particles.units, exchange)
     build_stride.refuse_gravity(config, entry.kind)
     if config.error_control is not None:
         raise InputError(f"error_control: is for strides of a network; {entry.kind!r} takes tolerance")
@@ -298,8 +303,9 @@ def _fixed_step(config: Config, method: _Method) -> float:
 
 
 def _elsewhere(
-    config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem, resolver: Resolver
-) -> dict[str, Any]:
+    config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem, resolver: Resolver,
+    exchange: Exchange = SERIAL,
+) -> dict[str, Any]:  # fmt: skip
     """Return the arguments of a propagator that other tables than [integrator] give."""
     gravity, terms, mergers = config.gravity, config.post_newtonian, config.mergers
     given: dict[str, Any] = {
@@ -310,12 +316,13 @@ def _elsewhere(
         "merger_distance": None if mergers is None else mergers.distance,
         "collisions": mergers is not None and mergers.collisions,
         "resolver": resolver,
+        "exchange": exchange,
     }
     parameters = inspect.signature(factory).parameters
     return {name: value for name, value in given.items() if name in parameters}
 
 
-def _interaction(config: Config, units: UnitSystem) -> Interaction:
+def _interaction(config: Config, units: UnitSystem, exchange: Exchange) -> Interaction:
     from .nbody.gravity import GRAVITY
 
     table = config.gravity
@@ -330,8 +337,18 @@ def _interaction(config: Config, units: UnitSystem) -> Interaction:
             options[name] = units.read(value, LENGTH) if name == "softening" else value
         elif name != "kind" and value != field.default:
             raise InputError(f"gravity.{name} = {value!r}: kind {table.kind!r} does not take it; remove it")
-    interaction: Interaction = factory(**options)
+    if exchange.size > 1:
+        first_one(exchange, lambda: _compile(factory, options))
+    interaction: Interaction = factory(**options, exchange=exchange)
     return interaction
+
+
+def _compile(factory: Any, options: Mapping[str, Any]) -> None:
+    """Compute the gravity of a few particles, so that its kernels are compiled."""
+    few = np.random.default_rng(0).random((64, 3))
+    smallest = {"leaf_size": 4} if "leaf_size" in inspect.signature(factory).parameters else {}
+    interaction = factory(**{**options, **smallest})
+    interaction.evaluate(Particles(np.ones(len(few)), few, 0.0 * few), Evaluation(len(few)))
 
 
 def _load(path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -30,12 +31,25 @@ def ranks(config: Config, exchange: Exchange) -> None:
     """Refuse on several ranks what only one can do yet."""
     if exchange.size == 1:
         return
-    one = f"runs on one rank, and {exchange.size} were started; start it without mpiexec"
-    if config.integrator.model is None:
-        raise InputError(f"integrator.kind = {config.integrator.kind!r}: {one}")
+    one = _one_rank(exchange)
     for name in ("forces", "barostat", "error_control"):
         if getattr(config, name) is not None:
             raise InputError(f"{name}: a job with [{name}] {one}")
+
+
+def shared_method(config: Config, factory: Any, exchange: Exchange) -> None:
+    """Refuse on several ranks a propagator that knows nothing of them."""
+    if exchange.size == 1:
+        return
+    parameters, settings = inspect.signature(factory).parameters, config.integrator
+    if "exchange" not in parameters:
+        raise InputError(f"integrator.kind = {settings.kind!r}: {_one_rank(exchange)}")
+    if settings.tolerance is not None and "tolerance" not in parameters:
+        raise InputError(f"integrator.tolerance: doubling of steps {_one_rank(exchange)}")
+
+
+def _one_rank(exchange: Exchange) -> str:
+    return f"runs on one rank, and {exchange.size} were started; start it without mpiexec"
 
 
 def masses(particles: Particles) -> None:

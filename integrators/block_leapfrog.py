@@ -173,7 +173,7 @@ class BlockLeapfrog:
             carry.known_at[...] = np.nan
             return
         carry.acceleration, carry.tide, carry.potential_energy = pull.acceleration, pull.tide, pull.potential_energy
-        carry.known_at[...] = particles.position
+        carry.known_at = particles.position.copy()  # after a restart on other ranks it has their number of rows
 
     def _energy(self, particles: Particles, pull: _Pull) -> float:
         """Return kinetic + potential energy, with the potential of regions as their own method has it."""
