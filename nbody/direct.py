@@ -42,8 +42,8 @@ class DirectGravity:
     kernel : "plummer" (the equations above), or "spline" or "wendland", which end at a radius, see ``nbody/softening.py``;
         these two give no jerk
     star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
-    backend : "cpu" (threads from about five hundred particles on; results do not depend on their number), "cuda" (a GPU;
-        from some ten thousand particles on it is worth its copies; "plummer" alone) or "reference"
+    backend : "cpu" (threads from about five hundred particles on; results do not depend on their number), "cuda" (a GPU,
+        to which all is copied and back; for "plummer" alone) or "reference"
     exchange : every rank brings all particles together and keeps what concerns its own: for sets of a few thousand
 
     Raises

@@ -5,8 +5,8 @@ to its own targets: two of them without jerk (each source read from shared memor
 are cut into segments, so that a few thousand particles also fill a device; `gather` adds the segments in their order.
 The cuts depend on n alone and no sum is atomic: a result is the same to the last bit on every run.
 
-The particle itself is left out by giving it no mass and the distance one. Error against the reference: rounding, some
-1e-15 of the sum of the pulls' sizes. Arrays may be NumPy (copied there and back) or of the device (anything with
+The particle itself is left out by giving it no mass and the distance one. The error is one of
+rounding. Arrays may be NumPy (copied there and back) or of the device (anything with
 ``__cuda_array_interface__``, torch's too; they stay there, and outputs are contiguous). Kernels compile when they are first
 launched: no device is touched at import.
 
@@ -29,14 +29,14 @@ TARGETS = 2  # of a thread, without jerk
 BLOCKS = 4096  # that fill a device evenly: about thirty for each of its multiprocessors
 SHORTEST = 4  # tiles of a segment at least
 
-if config.ENABLE_CUDASIM:  # the simulator has no device library
+if config.ENABLE_CUDASIM:  # type: ignore[attr-defined]  # the simulator has no device library
 
     def rsqrt(x):
         """Return 1 / sqrt(x), infinite at zero as the device has it."""
         return 1.0 / math.sqrt(x) if x > 0.0 else np.inf if x == 0.0 else np.nan
 
 else:
-    from numba.cuda.libdevice import rsqrt  # one ulp; a third of the cost of a root and a division
+    from numba.cuda.libdevice import rsqrt  # one ulp; cheaper than a root and a division
 
 
 @cuda.jit(device=True)
@@ -71,7 +71,7 @@ def pull(mass, position, softening, special, weight, length, part):
     sort = cuda.shared.array(THREADS, boolean)
     n = mass.shape[0]
     t = cuda.threadIdx.x
-    a = cuda.blockIdx.x * (TARGETS * THREADS) + t
+    a = cuda.blockIdx.x * (TARGETS * THREADS) + t  # type: ignore[operator]
     b = a + THREADS
     i, k = min(a, n - 1), min(b, n - 1)  # threads without a target repeat the last one and store nothing
     xi, yi, zi, ei, ordinary_i = (
@@ -93,7 +93,7 @@ def pull(mass, position, softening, special, weight, length, part):
     stop = min(start + length, n)
     for first in range(start, stop, THREADS):
         count = min(THREADS, stop - first)
-        cuda.syncthreads()
+        cuda.syncthreads()  # type: ignore[call-arg]
         if t < count:
             _fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
         cuda.syncthreads()
@@ -138,7 +138,7 @@ def pull_jerk(mass, position, velocity, softening, special, weight, length, part
     sort = cuda.shared.array(THREADS, boolean)
     n = mass.shape[0]
     t = cuda.threadIdx.x
-    a = cuda.blockIdx.x * THREADS + t
+    a = cuda.blockIdx.x * THREADS + t  # type: ignore[operator]
     i = min(a, n - 1)
     xi, yi, zi, ei, ordinary_i = (
         position[i, 0],
@@ -153,7 +153,7 @@ def pull_jerk(mass, position, velocity, softening, special, weight, length, part
     stop = min(start + length, n)
     for first in range(start, stop, THREADS):
         count = min(THREADS, stop - first)
-        cuda.syncthreads()
+        cuda.syncthreads()  # type: ignore[call-arg]
         if t < count:
             _fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
             for d in range(3):
