@@ -201,6 +201,14 @@ def test_segments_hold_every_source_once(n, targets):
     assert blocks * segments <= max(BLOCKS, blocks)
 
 
+def test_small_launches_do_not_warn():
+    from askel.nbody._kernels import direct_cuda
+
+    with pytest.warns(Warning, match="low occupancy"):
+        direct_cuda._gather[1, direct_cuda.THREADS]
+    direct_cuda._over(direct_cuda._gather, 1)  # a warning would be an error
+
+
 @without_device
 def test_without_a_device_it_is_one_line():
     with pytest.raises(InputError, match='found no CUDA device; use backend = "cpu"'):
