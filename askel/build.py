@@ -276,6 +276,8 @@ def _method(
     method, controller = _stepping(
         config, method, particles.units, span, "tolerance" in inspect.signature(factory).parameters
     )
+    if entry.takes == "interaction":
+        method.start(particles)  # what it cannot start from is refused before anything is written
     return _Method(method, controller, potential, entry.takes, molecular)
 
 

@@ -96,7 +96,12 @@ MISTAKES = {
     ),
     "a radius below the softening": (
         'kind = "leapfrog"\nstep = 0.01', 'kind = "regions"\nstep = 1\nradius = 0.1\n[gravity]\nsoftening = 1.0',
-        "softening lengths",
+        "kernel 'plummer' softens at any distance",
+    ),
+    "a radius inside the splines": (
+        'kind = "leapfrog"\nstep = 0.01',
+        'kind = "regions"\nstep = 1\nradius = 0.1\n[gravity]\nkernel = "spline"\nsoftening = 1.0',
+        "radius of the regions is 0.1, and forces are softened within 2.8",
     ),
     "block steps without anything to judge by": (
         'kind = "leapfrog"', 'kind = "block-leapfrog"\naccuracy = -1.0', "accuracy is -1",
