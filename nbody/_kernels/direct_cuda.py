@@ -16,7 +16,6 @@ Legend
 """
 
 import math
-import warnings
 
 import numpy as np
 from numba import boolean, cuda, float64
@@ -24,6 +23,7 @@ from numba.core import config
 
 from ...particles import InputError
 from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
+from .launch import over
 
 THREADS = 128  # of a block, and sources of a tile
 TARGETS = 2  # of a thread, without jerk
@@ -234,22 +234,16 @@ def _field(kernel, targets, given, weight, results):
         return STATUS_OK
     blocks, segments, length = launch(n, targets)
     part = cuda.device_array((segments, sum(_width(a) for a, _ in results), n))
-    _over(kernel, (blocks, segments))(*(_there(a) for a in given), weight, length, part)
+    over(kernel, (blocks, segments), THREADS)(*(_there(a) for a in given), weight, length, part)
     bad = cuda.to_device(np.zeros(1, np.int64))
     quantity = 0
     for array, scale in results:
         there = _there(array) if _stays(array) else cuda.device_array(array.shape)
-        _over(_gather, -(-n // THREADS))(part, quantity, scale, there.reshape(n, _width(array)), bad)
+        over(_gather, -(-n // THREADS), THREADS)(part, quantity, scale, there.reshape(n, _width(array)), bad)
         if not _stays(array):
             array[...] = there.copy_to_host()
         quantity += _width(array)
     return int(bad.copy_to_host()[0])
-
-
-def _over(kernel, grid):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numba's, that a small grid leaves much of the device idle
-        return kernel[grid, THREADS]
 
 
 def _width(array):

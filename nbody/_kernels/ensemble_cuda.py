@@ -42,6 +42,7 @@ from .ensemble_rules import (
     parted,
 )
 from .ensemble_state import energies, put_in, read_out, worth_a_look
+from .launch import over
 
 THREADS = 128  # of a block
 CHECK_EVERY = 32  # trial steps of a slice
@@ -327,7 +328,7 @@ def advance(
     budget, trials = 1 if following else CHECK_EVERY, 0
     watched = rules[ESCAPES] > 0.0 or rules[CRITERION] > 0.0
     while active.size:
-        kernel[(active.size + THREADS - 1) // THREADS, THREADS](
+        over(kernel, -(-active.size // THREADS), THREADS)(
             budget,
             cuda.to_device(active),
             *there,

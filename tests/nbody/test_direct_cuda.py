@@ -203,10 +203,11 @@ def test_segments_hold_every_source_once(n, targets):
 
 def test_small_launches_do_not_warn():
     from askel.nbody._kernels import direct_cuda
+    from askel.nbody._kernels.launch import over
 
     with pytest.warns(Warning, match="low occupancy"):
         direct_cuda._gather[1, direct_cuda.THREADS]
-    direct_cuda._over(direct_cuda._gather, 1)  # a warning would be an error
+    over(direct_cuda._gather, 1, direct_cuda.THREADS)  # a warning would be an error
 
 
 @without_device
