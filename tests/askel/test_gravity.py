@@ -17,9 +17,9 @@ def interaction(**gravity):
         gravity=gravity,
         run={"t_end": 1.0},
     )
-    from askel.particles import UNIT_SYSTEMS
+    from askel.particles import SERIAL, UNIT_SYSTEMS
 
-    return build._interaction(config, UNIT_SYSTEMS["galactic"])
+    return build._interaction(config, UNIT_SYSTEMS["galactic"], SERIAL)
 
 
 def test_fast_multipoles() -> None:
