@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from askel.integrators import Evaluation
 from askel.nbody import DirectGravity, Fmm
-from askel.nbody._kernels import fmm_cpu
+from askel.nbody._kernels import fmm_cpu, fmm_leaf_cpu
 from askel.nbody._kernels.expansion_tables import LANES, size, tables, width
 from askel.particles import Particles
 from machine import machine, versions
@@ -140,7 +140,7 @@ def _count(tree, order, coherence, leaf_size):
         frames -= 1
         c, start, stop = frame[frames, 0], frame[frames, 1], frame[frames, 2]
         n_far, n_near, end, itself = fmm_cpu._sort_out(
-            c, tree, tree, True, order, coherence, leaf_size, start, stop, pool, extra, far, near
+            c, tree, tree, True, 0, order, coherence, leaf_size, start, stop, pool, extra, far, near
         )
         translations += n_far
         sources = cells[c, 1] - cells[c, 0] if itself else 0
@@ -156,12 +156,14 @@ def _count(tree, order, coherence, leaf_size):
 def census(particles: Particles, kind: Fmm) -> dict[str, float]:
     """Return how much of which work there is, how long its two inner loops would take alone, and the time of its parts."""
     tolerance, coherence = kind._accuracy
-    T, scale = tables(kind.order), 2.0 ** (fmm_cpu.UNIT - np.frexp(np.abs(particles.position).max())[1])
-    given = (particles.mass, particles.position, particles.softening, scale, False, kind.leaf_size, T, kind.order)
+    T, scale = tables(kind.order), fmm_leaf_cpu.scale_of(particles.position, particles.softening)
+    nothing, roots = fmm_cpu.empty_tree(0, 0, kind.order), np.zeros(0, np.int64)
     start = time.process_time()
-    _, tree = fmm_cpu._grow(*given, tolerance)
+    _, tree = fmm_cpu.plant(particles.mass, particles.position, particles.softening, scale, False, kind.leaf_size)
+    tree = fmm_cpu.grow(tree, nothing, roots, False, T, kind.order, tolerance)
     grown = time.process_time()
-    fmm_cpu._whole(tree, True, T, kind.order, coherence, 0, kind.leaf_size, 0, np.zeros((particles.n, 4)))
+    total = np.zeros((particles.n, 4))
+    fmm_cpu.walk(tree, tree, np.zeros(1, np.int64), True, 0, T, kind.order, coherence, 0, kind.leaf_size, total)
     walked = time.process_time()
     _count(tree, kind.order, coherence, kind.leaf_size)
     counted = time.process_time()
@@ -182,7 +184,7 @@ def census(particles: Particles, kind: Fmm) -> dict[str, float]:
 
 @numba.njit
 def _pulls(tree, total):
-    fmm_cpu._direct(tree, 0, 0, len(total), total)
+    fmm_leaf_cpu._direct(tree, 0, 0, len(total), total)
 
 
 @numba.njit
@@ -193,7 +195,7 @@ def _translations(order, rows, place, sources, lanes):
 def peaks(order: int) -> dict[str, float]:
     """Return the speed of the two inner loops alone, on data that the fastest cache holds."""
     particles = sphere("plummer", 1024)
-    _, tree = fmm_cpu._unsorted(particles.mass, particles.position, particles.softening, 1.0, False)
+    _, tree = fmm_leaf_cpu._unsorted(particles.mass, particles.position, particles.softening, 1.0, False)
     total = np.zeros((1024, 4))
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(65, width(order))) + 10.0
