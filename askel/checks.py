@@ -15,11 +15,11 @@ import numpy as np
 from .integrators import Propagator, PropagatorEntry
 from .particles import FIELDS, KINDS, Exchange, InputError, Particles
 from .particles.units import LENGTH, TIME
-from .sources import SPIN_TERMS
 from .tables import Config
 
-#: Terms of [post_newtonian] by name.
-TERMS = ("1", "1cross", "2", "2.5", "3", "3.5", "SO", "SS", "Q")
+#: Terms of [post_newtonian] that need particles that carry spins, and all of them, by name.
+SPIN_TERMS = ("SO", "SS", "Q")
+TERMS = ("1", "1cross", "2", "2.5", "3", "3.5", *SPIN_TERMS)
 #: Below this separation, in 2 G (m1 + m2)/c^2, the post-Newtonian expansion says little.
 DOUBTFUL_DISTANCE = 5.0
 #: Copies of the state and of its derivatives that a run holds at a time, at most: a rough figure.

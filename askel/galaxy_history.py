@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .history import FloatArray, History, Pair
-from .particles import KINDS, InputError, Particles, UnitSystem
+from .history import FloatArray, History, Pair, first_frame
+from .particles import KINDS, Particles, UnitSystem
 from .particles.io_h5md import Trajectory
 
 #: Shares of the mass that the Lagrangian radii hold.
@@ -90,13 +90,8 @@ def read_galaxy_run(path: Path, last: float = 1.0) -> GalaxyRun:
     InputError : not a trajectory, no frames, or a fraction that is none
 
     """
-    if not 0.0 < last <= 1.0:
-        raise InputError(f"--last {last:g}: expected a fraction of the run, above 0 and at most 1")
     with Trajectory(path) as file:
-        if len(file) == 0:
-            raise InputError(f"{path} holds no frames; there is nothing to draw")
-        times = file.times
-        first = int(np.searchsorted(times, times[-1] - last * (times[-1] - times[0])))
+        times, first = file.times, first_frame(file, last)
         frames = _frames(first, len(times), file.rows)
         shells = _Shells()
         for frame in frames:

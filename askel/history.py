@@ -57,13 +57,8 @@ def read_history(path: Path, last: float = 1.0) -> History:
     InputError : not a trajectory, no frames, or a fraction that is none
 
     """
-    if not 0.0 < last <= 1.0:
-        raise InputError(f"--last {last:g}: expected a fraction of the run, above 0 and at most 1")
     with Trajectory(path) as file:
-        if len(file) == 0:
-            raise InputError(f"{path} holds no frames; there is nothing to draw")
-        times = file.times
-        first = int(np.searchsorted(times, times[-1] - last * (times[-1] - times[0])))
+        times, first = file.times, first_frame(file, last)
         names = _bodies(file, first)
         stride = max(1, (len(times) - first) * len(names) // _MOST_VALUES)
         frames = [*range(first, len(times), stride)]
@@ -91,6 +86,22 @@ def read_history(path: Path, last: float = 1.0) -> History:
             mergers=file.table("events/merger") if "events/merger" in tables else {},
             left_out=file[first].n - len(names),
         )
+
+
+def first_frame(file: Trajectory, last: float) -> int:
+    """Return the first frame of the last part of a run.
+
+    Raises
+    ------
+    InputError : no frames, or a fraction that is none
+
+    """
+    if not 0.0 < last <= 1.0:
+        raise InputError(f"--last {last:g}: expected a fraction of the run, above 0 and at most 1")
+    if len(file) == 0:
+        raise InputError(f"{file.path} holds no frames; there is nothing to draw")
+    times = file.times
+    return int(np.searchsorted(times, times[-1] - last * (times[-1] - times[0])))
 
 
 def _bodies(file: Trajectory, first: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import SPIN_TERMS
 from .particles import (
     KINDS,
     UNIT_SYSTEMS,
@@ -22,9 +23,6 @@ from .particles import (
 )
 from .particles.units import ANGULAR_MOMENTUM, LENGTH, MASS, VELOCITY, Dimension
 from .tables import Body, Config, Units
-
-#: Spin terms, which need particles that carry spins.
-SPIN_TERMS = ("SO", "SS", "Q")
 
 
 def units_of(table: Units) -> UnitSystem | None:
