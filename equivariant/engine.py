@@ -1,31 +1,30 @@
-"""Inference on the CPU without torch: fused numba kernels and BLAS, one stride of many atoms at a time."""
+"""Inference by fused kernels: one stride of many atoms at a time; on the CPU without torch."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import ThreadpoolController
 
-from ..particles import SERIAL, Exchange, Halo, InputError, kernel_threads, resolve
+from ..particles import SERIAL, Exchange, Halo, InputError, kernel_threads
 from ..particles.collective import together
-from .activations import gate, hidden, perceptron
+from .activations import hidden
 from .architecture import Architecture
 from .bases import cutoff_function, radial_basis, speed_basis, velocity_harmonics
 from .conservation import conserve
 from .graph import Graph, neighbour_graph
-from .harmonics import solid_harmonics
 from .model_file import Model
+from .operations import Edges, Operations, operations
 from .parameters import layer_irreps
 from .paths import Irreps, Paths, dimension, paths
 from .pruning import VECTORS, pruned
-from .tables import RadialTable, basis, tabulate
+from .tables import RadialTable, tabulate
 
 FloatArray = NDArray[np.float64]
 
@@ -33,6 +32,8 @@ FloatArray = NDArray[np.float64]
 _TABLE_TOLERANCE = {"float32": 1e-6, "float64": 1e-9}
 #: Angstrom; pairs closer than this are refused where the model's card does not say what its training data held.
 _SHORTEST = 0.5
+#: Tables of the architecture that a forward pass reads.
+_SCALES = ("masses", "velocity_scale", "drift", "memory", "displacement_scale", "velocity_change_scale")
 #: Share of the shortest distance of the training data down to which a model may be asked.
 _CLOSER = 0.8
 #: What an atom costs beside its edges, in edges (64 channels): its share of the matrix products.
@@ -46,7 +47,7 @@ class Engine:
     ----------
     model : Model with head "stride"
     dtype : "float32" or "float64", of features and weights; positions, edges and momenta are float64 always
-    backend : of the kernels, "cpu" or "reference"
+    backend : what computes, "cpu" or "reference"
     threads : of the kernels; None: as numba was started. BLAS has one
     exchange : Exchange; each rank has its own atoms, and features of those within one cutoff are sent before every layer
 
@@ -84,14 +85,14 @@ class Engine:
         self._blas = ThreadpoolController().select(user_api="blas")
         card_shortest = model.card.get("shortest_pair")
         self.shortest = _CLOSER * float(card_shortest) if card_shortest else _SHORTEST
+        self._do: Operations = operations(backend, self.dtype)
         self._exact = {name: np.asarray(w, np.float64) for name, w in model.weights.items()}
-        self._weights = {name: np.ascontiguousarray(w, self.dtype) for name, w in model.weights.items()}
-        self._couple = resolve("couple", backend)
-        self._tabulated = resolve("couple_tabulated", backend)
         self._tables: dict[tuple[int, int], RadialTable] = {}
-        kinds, self._weights = pruned(self.architecture, self._weights)
+        kinds, weights = pruned(self.architecture, model.weights)
+        self._weights = {name: self._do.array(w) for name, w in weights.items()}
+        self._scales = {name: self._do.array(getattr(self.architecture, name), np.float64) for name in _SCALES}
         ends = [layer_irreps(self.architecture, t)[2] for t in range(self.architecture.layers - 1)] + [kinds]
-        self._layers = [_Layer.of(self.architecture, t, after, self.dtype) for t, after in enumerate(ends)]
+        self._layers = [_Layer.of(self.architecture, t, after) for t, after in enumerate(ends)]
 
     def stride(
         self,
@@ -141,54 +142,68 @@ class Engine:
         halo = self.exchange.halo(atoms_by_species.position, cell, periodic, a.cutoff)
         ghosts = halo.forward(atoms_by_species.position)
         with together(self.exchange):
-            graph, edges = self._edges(atoms, order, ghosts, cell, periodic)
+            edges = self._edges(atoms, order, ghosts, cell, periodic)
         work = np.empty(len(order))
-        work[order] = _ATOM_COST + np.diff(graph.start)
+        work[order] = _ATOM_COST + edges.counts
         self.exchange.weigh(work)
-        out = np.empty((len(order), 3, 2))
-        out[order] = self._network(atoms_by_species, halo, graph, edges, row)
-        return self._stepped(atoms, out, row, bool(np.any(periodic)))
+        here = atoms_by_species.on(self._do)
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        out = self._network(here, halo, edges, row)[self._do.array(back, np.int64)]
+        found = self._stepped(atoms.on(self._do), self._do.array(out, np.float64), row, bool(np.any(periodic)))
+        displacement, velocity = (self._do.host(x) for x in found)
+        return displacement, velocity
 
-    def _edges(
-        self, atoms: _Atoms, order: NDArray[np.int64], ghosts: FloatArray, cell: Any, periodic: Any
-    ) -> tuple[Graph, _Edges]:
+    def _edges(self, atoms: _Atoms, order: NDArray[np.int64], ghosts: FloatArray, cell: Any, periodic: Any) -> Edges:
         """Return the edges into the atoms, sorted by ``order``; ghosts, which only send, have the rows after them."""
         n, places = len(order), np.concatenate([atoms.position, ghosts])
-        graph = neighbour_graph(places, cell, periodic, self.architecture.cutoff, atoms.starts)
         whole = np.concatenate([order, np.arange(n, len(places))])
-        graph = graph.reordered(whole).into(n)
-        edges = _Edges.of(graph, places[whole], self.architecture, self.dtype)
-        self._refuse_close(graph, edges.length, order)
-        return graph, edges
 
-    def _network(self, atoms: _Atoms, halo: Halo, graph: Graph, edges: _Edges, row: int) -> NDArray:
+        def graph(beyond: float) -> Graph:
+            found = neighbour_graph(places, cell, periodic, self.architecture.cutoff + beyond, atoms.starts)
+            return found.reordered(whole).into(n)
+
+        edges = self._do.edges(graph, places[whole], self.architecture.l_max, (order, cell, periodic, atoms.starts))
+        self._refuse_close(*edges.closest(), order)
+        return edges
+
+    def _network(self, atoms: _Atoms, halo: Halo, edges: Edges, row: int) -> Any:
         """Return the two vectors (n, 3, 2) of the readout for atoms sorted by species."""
         x, facts, y_own = self._first(atoms, row)
         for layer in self._layers:
-            x = self._layer(layer, row, x, _with_ghosts(x, halo), graph, edges, facts, y_own, atoms)
+            x = self._layer(layer, row, x, self._with_ghosts(x, halo), edges, facts, y_own, atoms)
         last = self._layers[-1].after
         first = dimension(last[: last.index(VECTORS)])
-        return atoms.per_species(x[:, first : first + 3], self._weights["readout"])
+        return self._do.per_species(x[:, first : first + 3], self._weights["readout"], atoms.bounds)
 
-    def _stepped(self, atoms: _Atoms, out: FloatArray, row: int, periodic: bool) -> tuple[FloatArray, FloatArray]:
+    def _with_ghosts(self, x: Any, halo: Halo) -> Any:
+        """Return the rows of the atoms and after them those of the ghosts, as their owners have them now."""
+        if self.exchange.size == 1:
+            return x
+        ghosts = halo.forward(self._do.host(x))
+        return self._do.xp.concatenate([x, self._do.array(ghosts)]) if len(ghosts) else x
+
+    def _stepped(self, atoms: _Atoms, out: Any, row: int, periodic: bool) -> tuple[Any, Any]:
         """Return baseline + scaled output, with the momenta of the old state."""
-        a, s = self.architecture, atoms.species
-        ballistic = a.strides[row] * atoms.velocity
+        do, stride = self._do, self.architecture.strides[row]
 
-        def column(table: Any) -> FloatArray:
-            return np.asarray(table[row], float)[s][:, None]
+        def column(name: str) -> Any:
+            return self._scales[name][row][atoms.species][:, None]
 
-        displacement = column(a.drift) * ballistic + column(a.displacement_scale) * out[..., 0]
-        velocity = column(a.memory) * atoms.velocity + column(a.velocity_change_scale) * out[..., 1]
+        displacement = column("drift") * (stride * atoms.velocity) + column("displacement_scale") * out[..., 0]
+        velocity = column("memory") * atoms.velocity + column("velocity_change_scale") * out[..., 1]
         frames = len(atoms.starts) - 1
 
-        def sums(values: FloatArray) -> FloatArray:
-            return np.asarray(self.exchange.reduce(atoms.sums(values), "sum"))
+        def sums(values: Any) -> Any:
+            own = do.frame_sums(values, atoms.starts)
+            if self.exchange.size == 1:
+                return own
+            return do.array(np.asarray(self.exchange.reduce(do.host(own), "sum")), np.float64)
 
         displacement, velocity = conserve(
             displacement, velocity, position=atoms.position, before=atoms.velocity, mass=atoms.mass, frame=atoms.frame,
-            stride=np.full(frames, a.strides[row]), open_frame=np.full(frames, 0.0 if periodic else 1.0),
-            sums=sums, stack=np.stack,
+            stride=do.array(np.full(frames, stride), np.float64),
+            open_frame=do.array(np.full(frames, 0.0 if periodic else 1.0), np.float64), sums=sums, stack=do.xp.stack,
         )  # fmt: skip
         return displacement, velocity
 
@@ -196,53 +211,41 @@ class Engine:
         self,
         layer: _Layer,
         row: int,
-        x: NDArray,
-        senders: NDArray,
-        graph: Graph,
-        edges: _Edges,
-        facts: NDArray,
-        y_own: NDArray,
+        x: Any,
+        senders: Any,
+        edges: Edges,
+        facts: Any,
+        y_own: Any,
         atoms: _Atoms,
-    ) -> NDArray:
-        a, c, n, t = self.architecture, self.architecture.channels, len(x), layer.number
-        table = self.table(t, row)
-        place, fractions = edges.places(table)
-        through, last = layer.through, layer.last
-        message = np.empty(through.rows * n * c, self.dtype)
-        self._tabulated(
-            senders, edges.harmonics, place, fractions, table.coefficients.reshape(-1, through.n, c), graph.sender,
-            graph.receiver, graph.start, through.table, through.entries, layer.through_values, message,
-        )  # fmt: skip
-        middle = np.concatenate(self._mixed(f"{t}_message", message, through, n), axis=1)
-        own = self._perceptron(f"{t}_speed", facts).reshape(n, last.n, c)
-        update = np.empty(last.rows * n * c, self.dtype)
-        index = np.arange(n + 1)
-        self._couple(
-            middle, y_own, own, index[:-1], index[:-1], index, last.table, last.entries, layer.last_values, update,
-        )  # fmt: skip
-        new = self._mixed(f"{t}_update", update, last, n)
+    ) -> Any:
+        do, c, n, t = self._do, self.architecture.channels, len(x), layer.number
+        message = do.messages(layer.through, senders, edges, self.table(t, row))
+        middle = do.xp.concatenate(self._mixed(f"{t}_message", message, layer.through, n), 1)
+        own = do.perceptron(self._weights, f"{t}_speed", facts).reshape(n, layer.last.n, c)
+        new = self._mixed(f"{t}_update", do.product(layer.last, middle, y_own, own), layer.last, n)
         for k, kind in enumerate(layer.after):
             if kind in layer.before:
                 first = dimension(layer.before[: layer.before.index(kind)])
                 old = x[:, first : first + 2 * kind[0] + 1]
-                new[k] += atoms.per_species(old, self._weights[f"{t}_residual_{k}"])
-        return gate(new, layer.after, a.channels)
+                new[k] += do.per_species(old, self._weights[f"{t}_residual_{k}"], atoms.bounds)
+        return do.gate(new, layer.after, c)
 
-    def _first(self, atoms: _Atoms, row: int) -> tuple[NDArray, NDArray, NDArray]:
-        a, w, s = self.architecture, self._weights, atoms.species
-        reduced = atoms.velocity / np.asarray(a.velocity_scale)[s][:, None]
-        heavier = np.log(atoms.mass / np.asarray(a.masses)[s])[:, None].astype(self.dtype)
-        gauss = speed_basis(np.sqrt((reduced**2).sum(axis=1) + 1e-30), a, np).astype(self.dtype)
-        scalars = w["species"][s] + atoms.per_species(gauss[:, None], w["speed"])[:, 0]
+    def _first(self, atoms: _Atoms, row: int) -> tuple[Any, Any, Any]:
+        """Return the features before the first layer, the inputs of the speed networks, harmonics of own velocities."""
+        a, w, s, do = self.architecture, self._weights, atoms.species, self._do
+        xp = do.xp
+        reduced = atoms.velocity / self._scales["velocity_scale"][s][:, None]
+        heavier = do.cast(xp.log(atoms.mass / self._scales["masses"][s])[:, None])
+        gauss = do.cast(speed_basis(xp.sqrt((reduced**2).sum(1) + 1e-30), a, xp))
+        scalars = w["species"][s] + do.per_species(gauss[:, None], w["speed"], atoms.bounds)[:, 0]
         scalars = scalars + w["stride"][row] + heavier * w["mass"]
-        y = np.ascontiguousarray(np.stack(velocity_harmonics(reduced, a.l_max), axis=1), self.dtype)
+        y = do.cast(xp.stack(velocity_harmonics(reduced, a.l_max), 1))
         parts = [scalars[:, None]]
         for degree in range(1, a.l_max + 1):
             parts.append(y[:, degree**2 : (degree + 1) ** 2, None] * w[f"velocity_{degree}"][s][:, None])
-        one_hot = np.eye(len(a.species), dtype=self.dtype)[s]
-        chosen = np.tile(np.eye(len(a.strides), dtype=self.dtype)[row], (len(s), 1))
-        facts = np.concatenate([gauss, one_hot, chosen, heavier], axis=1)
-        return np.ascontiguousarray(np.concatenate(parts, axis=1), self.dtype), facts, y
+        one_hot = do.array(np.eye(len(a.species)))[s]
+        chosen = do.array(np.tile(np.eye(len(a.strides))[row], (len(s), 1)))
+        return xp.concatenate(parts, 1), xp.concatenate([gauss, one_hot, chosen, heavier], 1), y
 
     # ------------------------------------------------------------------ pieces
 
@@ -265,10 +268,7 @@ class Engine:
         envelope = cutoff_function(length, a)[:, None] / math.sqrt(a.average_neighbours)
         return hidden(w, f"{t}_radial", inputs)[0] * envelope
 
-    def _perceptron(self, name: str, inputs: NDArray) -> NDArray:
-        return perceptron(self._weights, name, inputs)
-
-    def _mixed(self, name: str, message: NDArray, through: Paths, n: int) -> list[NDArray]:
+    def _mixed(self, name: str, message: Any, through: Paths, n: int) -> list[Any]:
         c, parts = self.architecture.channels, []
         for k, (first, degree, width) in enumerate(through.blocks):
             rows = (2 * degree + 1) * width
@@ -277,15 +277,13 @@ class Engine:
             parts.append((block @ weight).reshape(n, 2 * degree + 1, weight.shape[1]))
         return parts
 
-    def _refuse_close(self, graph: Graph, length: FloatArray, order: NDArray[np.int64]) -> None:
-        if len(length) and not length.min() >= self.shortest:
-            e = int(np.argmin(length))
+    def _refuse_close(self, length: float, receiver: int, sender: int, order: NDArray[np.int64]) -> None:
+        if not length >= self.shortest:
             names = "two atoms"
             if self.exchange.size == 1:  # else rows mean nothing outside
-                names = "atoms {} and {}".format(*sorted(int(order[k[e]]) for k in (graph.receiver, graph.sender)))
+                names = "atoms {} and {}".format(*sorted((int(order[receiver]), int(order[sender]))))
             raise InputError(
-                f"{names} are {length[e]:.3g} Angstrom apart; this model knows pairs down to "
-                f"{self.shortest:.3g} Angstrom"
+                f"{names} are {length:.3g} Angstrom apart; this model knows pairs down to {self.shortest:.3g} Angstrom"
             )
 
     @contextlib.contextmanager
@@ -307,14 +305,11 @@ class _Layer:
     after: Irreps
     through: Paths
     last: Paths
-    through_values: NDArray
-    last_values: NDArray
 
     @classmethod
-    def of(cls, a: Architecture, t: int, after: Irreps, dtype: np.dtype) -> _Layer:
+    def of(cls, a: Architecture, t: int, after: Irreps) -> _Layer:
         before, middle, _ = layer_irreps(a, t)
-        through, last = paths(before, middle, a.l_max), paths(middle, after, a.l_max)
-        return cls(t, before, after, through, last, through.values.astype(dtype), last.values.astype(dtype))
+        return cls(t, before, after, paths(before, middle, a.l_max), paths(middle, after, a.l_max))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -346,46 +341,8 @@ class _Atoms:
             self.species[order], self.mass[order], position, velocity, self.starts, self.frame[order], self.bounds
         )
 
-    def sums(self, values: FloatArray) -> FloatArray:
-        """Return the sums over each replica, (R, k), in the order in which replicas lie together."""
-        totals = np.zeros((len(self.starts) - 1, values.shape[1]))
-        for k, (begin, end) in enumerate(pairwise(self.starts.tolist())):
-            totals[k] = values[begin:end].sum(axis=0)
-        return totals
-
-    def per_species(self, x: NDArray, weight: NDArray) -> NDArray:
-        """Return x (n, k, in) times the matrix (in, out) of each atom's species, for atoms sorted by species."""
-        n, k, fan_in = x.shape
-        out = np.empty((n, k, weight.shape[2]), x.dtype)
-        for s, (begin, end) in enumerate(pairwise(self.bounds.tolist())):
-            if end > begin:
-                rows = x[begin:end].reshape(-1, fan_in)
-                np.matmul(rows, weight[s], out=out[begin:end].reshape(len(rows), -1))
-        return out
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Edges:
-    length: FloatArray
-    harmonics: NDArray
-
-    @classmethod
-    def of(cls, graph: Graph, position: FloatArray, a: Architecture, dtype: np.dtype) -> _Edges:
-        vectors = graph.vectors(position)
-        length = np.sqrt(np.einsum("ei,ei->e", vectors, vectors))
-        with np.errstate(all="ignore"):
-            unit = vectors / length[:, None]
-        rows = solid_harmonics(unit[:, 0], unit[:, 1], unit[:, 2], a.l_max)
-        return cls(length, np.ascontiguousarray(np.stack(rows, axis=1), dtype))
-
-    def places(self, table: RadialTable) -> tuple[NDArray[np.int64], NDArray]:
-        """Return the first row of the table for each edge, and the values of the basis."""
-        scaled = (self.length - table.shortest) / table.spacing
-        place = np.minimum(scaled.astype(np.int64), len(table.coefficients) - 4)
-        return place, basis(scaled - place).astype(table.coefficients.dtype)
-
-
-def _with_ghosts(x: NDArray, halo: Halo) -> NDArray:
-    """Return the rows of the atoms and after them those of the ghosts, as their owners have them now."""
-    ghosts = halo.forward(x)
-    return np.concatenate([x, ghosts]) if len(ghosts) else x
+    def on(self, do: Operations) -> _Atoms:
+        """Return the atoms with the arrays of a backend; ``starts`` and ``bounds`` stay on the host."""
+        floats = {name: do.array(getattr(self, name), np.float64) for name in ("mass", "position", "velocity")}
+        whole = {name: do.array(getattr(self, name), np.int64) for name in ("species", "frame")}
+        return replace(self, **floats, **whole)

@@ -1,0 +1,230 @@
+"""What the forward pass of the engine asks of a backend, and the backend of NumPy arrays: kernels of the CPU, and BLAS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import pairwise
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..particles import InputError, resolve
+from . import activations
+from .graph import Graph
+from .harmonics import solid_harmonics
+from .paths import Irreps, Paths
+from .tables import RadialTable, basis
+
+FloatArray = NDArray[np.float64]
+
+
+class Edges(Protocol):
+    """The edges of a state where a backend has its arrays, sorted by receiver.
+
+    Attributes
+    ----------
+    counts : (n,) int, edges of each receiver or a bound on them, on the host
+
+    """
+
+    counts: NDArray[np.integer]
+
+    def closest(self) -> tuple[float, int, int]:
+        """Return the shortest length in Angstrom and its two rows; infinity where there is no edge."""
+        ...
+
+
+class Operations(Protocol):
+    """The arithmetic of a forward pass; arrays are the backend's own, made by ``array``.
+
+    Attributes
+    ----------
+    xp : module with NumPy's names of elementwise functions, ``stack`` and ``concatenate``, for these arrays
+
+    """
+
+    xp: ModuleType
+
+    def array(self, values: ArrayLike, dtype: Any = None) -> Any:
+        """Return an array of the backend, of the features' dtype or another."""
+        ...
+
+    def host(self, x: Any) -> NDArray:
+        """Return the same numbers as a NumPy array."""
+        ...
+
+    def cast(self, x: Any) -> Any:
+        """Return an array of the backend in the features' dtype, contiguous."""
+        ...
+
+    def edges(self, graph: Callable[[float], Graph], places: FloatArray, l_max: int, same: tuple[Any, ...]) -> Edges:
+        """Return the edges between ``places`` (m, 3) Angstrom, on the host.
+
+        Parameters
+        ----------
+        graph : reach beyond the cutoff in Angstrom -> Graph of the places
+        same : what the graph depends on beside the places; a graph may be used again while it does not change
+
+        """
+        ...
+
+    def messages(self, paths: Paths, x: Any, edges: Edges, table: RadialTable) -> Any:
+        """Return the flat messages to all receivers, radial weights from a table."""
+        ...
+
+    def product(self, paths: Paths, x: Any, y: Any, w: Any) -> Any:
+        """Return the flat product of each atom's own features (n, D, C), harmonics (n, B) and weights (n, P, C)."""
+        ...
+
+    def per_species(self, x: Any, weight: Any, bounds: NDArray[np.integer]) -> Any:
+        """Return x (n, k, in) times the matrix (in, out) of each atom's species; its rows are bounds[s] ... bounds[s + 1] - 1."""
+        ...
+
+    def perceptron(self, weights: dict[str, Any], name: str, inputs: Any) -> Any:
+        """Return a perceptron of inputs (n, in); see ``activations.perceptron``."""
+        ...
+
+    def gate(self, parts: list[Any], irreps: Irreps, channels: int) -> Any:
+        """Return gated features (n, D, C); see ``network.gate``."""
+        ...
+
+    def frame_sums(self, values: Any, starts: NDArray[np.int64]) -> Any:
+        """Return the sums over the rows of each frame, (R, k), float64."""
+        ...
+
+
+#: backend -> what computes, made of (dtype, backend)
+_BACKENDS = {"cpu": "operations:Host", "reference": "operations:Host"}
+
+
+def operations(backend: str, dtype: np.dtype) -> Operations:
+    """Return the operations of a backend.
+
+    Raises
+    ------
+    InputError : an unknown backend, or one that this machine cannot run
+
+    """
+    if backend not in _BACKENDS:
+        raise InputError(f"backend is {backend!r}; expected one of {', '.join(map(repr, _BACKENDS))}")
+    module, _, name = _BACKENDS[backend].partition(":")
+    made: Operations = getattr(import_module(f".{module}", __package__), name)(dtype, backend)
+    return made
+
+
+class Host:
+    """NumPy arrays; see ``Operations``."""
+
+    xp = np
+
+    def __init__(self, dtype: np.dtype, backend: str = "cpu") -> None:
+        self._dtype = dtype
+        self._couple, self._tabulated = resolve("couple", backend), resolve("couple_tabulated", backend)
+
+    def array(self, values: ArrayLike, dtype: Any = None) -> NDArray:
+        """Return the values, contiguous."""
+        return np.ascontiguousarray(values, dtype or self._dtype)
+
+    def host(self, x: NDArray) -> NDArray:
+        """Return the array itself."""
+        return x
+
+    def cast(self, x: NDArray) -> NDArray:
+        """Return the array in the features' dtype, contiguous."""
+        return np.ascontiguousarray(x, self._dtype)
+
+    def edges(
+        self, graph: Callable[[float], Graph], places: FloatArray, l_max: int, same: tuple[Any, ...]
+    ) -> HostEdges:
+        """Return the edges of the graph."""
+        return HostEdges.of(graph(0.0), places, l_max, self._dtype)
+
+    def messages(self, paths: Paths, x: NDArray, edges: HostEdges, table: RadialTable) -> NDArray:
+        """Return the messages, by the kernel ``couple_tabulated``."""
+        n, channels, graph = len(edges.counts), x.shape[2], edges.graph
+        place, fractions = edges.places(table)
+        message = np.empty(paths.rows * n * channels, self._dtype)
+        coefficients = table.coefficients.reshape(-1, paths.n, channels)
+        self._tabulated(
+            x, edges.harmonics, place, fractions, coefficients, graph.sender, graph.receiver, graph.start,
+            paths.table, paths.entries, self._values(paths), message,
+        )  # fmt: skip
+        return message
+
+    def product(self, paths: Paths, x: NDArray, y: NDArray, w: NDArray) -> NDArray:
+        """Return the product, by the kernel ``couple``."""
+        n, index = len(x), np.arange(len(x) + 1)
+        update = np.empty(paths.rows * n * x.shape[2], self._dtype)
+        self._couple(
+            x, y, w, index[:-1], index[:-1], index, paths.table, paths.entries, self._values(paths), update,
+        )  # fmt: skip
+        return update
+
+    def per_species(self, x: NDArray, weight: NDArray, bounds: NDArray[np.integer]) -> NDArray:
+        """Return one matrix product a species."""
+        n, k, fan_in = x.shape
+        out = np.empty((n, k, weight.shape[2]), x.dtype)
+        for s, (begin, end) in enumerate(pairwise(bounds.tolist())):
+            if end > begin:
+                rows = x[begin:end].reshape(-1, fan_in)
+                np.matmul(rows, weight[s], out=out[begin:end].reshape(len(rows), -1))
+        return out
+
+    def perceptron(self, weights: dict[str, NDArray], name: str, inputs: NDArray) -> NDArray:
+        """Return a perceptron of the inputs."""
+        return activations.perceptron(weights, name, inputs)
+
+    def gate(self, parts: list[NDArray], irreps: Irreps, channels: int) -> NDArray:
+        """Return gated features."""
+        return activations.gate(parts, irreps, channels)
+
+    def frame_sums(self, values: FloatArray, starts: NDArray[np.int64]) -> FloatArray:
+        """Return the sums, in the order in which frames lie together."""
+        totals = np.zeros((len(starts) - 1, values.shape[1]))
+        for k, (begin, end) in enumerate(pairwise(starts.tolist())):
+            totals[k] = values[begin:end].sum(axis=0)
+        return totals
+
+    def _values(self, paths: Paths) -> NDArray:
+        return paths.values.astype(self._dtype, copy=False)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HostEdges:
+    """Edges in NumPy: their graph, lengths (E,) float64, and harmonics (E, B)."""
+
+    graph: Graph
+    length: FloatArray
+    harmonics: NDArray
+
+    @classmethod
+    def of(cls, graph: Graph, places: FloatArray, l_max: int, dtype: np.dtype) -> HostEdges:
+        """Return the edges of a graph of these places."""
+        vectors = graph.vectors(places)
+        length = np.sqrt(np.einsum("ei,ei->e", vectors, vectors))
+        with np.errstate(all="ignore"):
+            unit = vectors / length[:, None]
+        rows = solid_harmonics(unit[:, 0], unit[:, 1], unit[:, 2], l_max)
+        return cls(graph, length, np.ascontiguousarray(np.stack(rows, axis=1), dtype))
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Edges of each receiver."""
+        return np.diff(self.graph.start)
+
+    def closest(self) -> tuple[float, int, int]:
+        """Return the shortest length (nan when one is nan) and its rows."""
+        if not len(self.length):
+            return np.inf, 0, 0
+        e = int(np.argmin(self.length))
+        return float(self.length[e]), int(self.graph.receiver[e]), int(self.graph.sender[e])
+
+    def places(self, table: RadialTable) -> tuple[NDArray[np.int64], NDArray]:
+        """Return the first row of the table for each edge, and the values of the basis."""
+        scaled = (self.length - table.shortest) / table.spacing
+        place = np.minimum(scaled.astype(np.int64), len(table.coefficients) - 4)
+        return place, basis(scaled - place).astype(table.coefficients.dtype)
