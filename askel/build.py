@@ -257,7 +257,7 @@ def _method(
     if entry.takes == "model":
         build_stride.refuse_gravity(config, kind)
         stride, step = build_stride.stride_and_step(config, factory, options, folder, particles, exchange)
-        forces = build_stride.forces_of(config, folder, particles)
+        forces = build_stride.forces_of(config, folder, particles, exchange)
         return _Method(stride, Fixed(step), forces, entry.takes, molecular)
     if config.integrator.model is not None:
         raise InputError(f"integrator.model: {kind!r} takes no model; use kind = 'stride', or [forces] model = ...")
@@ -286,7 +286,7 @@ def _potential(
     exchange: Exchange,
 ) -> Interaction:  # fmt: skip
     """Return the interaction that the particles move by: [forces], or else [gravity]."""
-    forces = build_stride.forces_of(config, folder, particles)
+    forces = build_stride.forces_of(config, folder, particles, exchange)
     if forces is None:
         checks.interaction_kind(config, entry, taken)
         return _interaction(config, particles.units, exchange)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .integrators import Evaluation, Interaction, Propagator
-from .particles import UNIT_SYSTEMS, Exchange, InputError, Particles
+from .particles import SERIAL, UNIT_SYSTEMS, Exchange, InputError, Particles
 from .particles.collective import first_one
 from .particles.units import ENERGY, LENGTH, TIME, VELOCITY
 from .tables import Config, ErrorControl, Gravity
@@ -78,7 +78,7 @@ def model_path(name: str, folder: Path) -> str | Path:
     return path if path.is_file() else name
 
 
-def forces_of(config: Config, folder: Path, particles: Particles) -> Interaction | None:
+def forces_of(config: Config, folder: Path, particles: Particles, exchange: Exchange) -> Interaction | None:
     """Return the interaction of [forces], tried once on the particles, or None without the table."""
     table = config.forces
     if table is None:
@@ -90,8 +90,8 @@ def forces_of(config: Config, folder: Path, particles: Particles) -> Interaction
         return _reference(table.reference, particles, "forces.reference")
     from .md.energy_model import EnergyModel
 
-    interaction: Interaction = EnergyModel(model_path(str(table.model), folder))
-    _try_forces(interaction, particles, f"forces.model = {table.model!r}")
+    interaction: Interaction = EnergyModel(model_path(str(table.model), folder), exchange=exchange)
+    _try_forces(interaction, particles, f"forces.model = {table.model!r}", exchange)
     return interaction
 
 
@@ -108,7 +108,7 @@ def _reference(name: str, particles: Particles, key: str) -> Interaction:
     return interaction
 
 
-def _try_forces(interaction: Interaction, particles: Particles, what: str) -> None:
+def _try_forces(interaction: Interaction, particles: Particles, what: str, exchange: Exchange = SERIAL) -> None:
     """Evaluate once; what a calculator cannot do becomes one line."""
     _atoms_in_ase_units(particles, what)
     out = Evaluation(particles.n, ("acceleration", "potential_energy"))
@@ -117,7 +117,8 @@ def _try_forces(interaction: Interaction, particles: Particles, what: str) -> No
     except (NotImplementedError, KeyError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{what} cannot do these atoms: {reason}") from None
-    if not (np.isfinite(out.acceleration).all() and math.isfinite(out.potential_energy)):
+    finite = np.isfinite(out.acceleration).all() and math.isfinite(out.potential_energy)
+    if not exchange.reduce(int(finite), "min"):
         raise InputError(f"{what} gives forces that are not finite here; do atoms overlap?")
 
 

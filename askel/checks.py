@@ -32,7 +32,9 @@ def ranks(config: Config, exchange: Exchange) -> None:
     if exchange.size == 1:
         return
     one = _one_rank(exchange)
-    for name in ("forces", "barostat", "error_control"):
+    if config.forces is not None and config.forces.reference is not None:
+        raise InputError(f"forces.reference = {config.forces.reference!r}: a calculator of ASE {one}")
+    for name in ("barostat", "error_control"):
         if getattr(config, name) is not None:
             raise InputError(f"{name}: a job with [{name}] {one}")
 

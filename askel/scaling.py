@@ -66,7 +66,7 @@ def measure(config: Config, folder: Path, steps: int, exchange: Exchange) -> tup
         "bytes": sum(traffic.bytes.values()) / steps,
         "messages": (sum(traffic.messages.values()) - calls) / steps,
         "collectives": calls / steps,
-        "halo_bytes": traffic.bytes.get("halo", 0) / steps,
+        "halo_bytes": sum(traffic.bytes.get(name, 0) for name in ("halo", "reverse")) / steps,
     }
     rows = np.concatenate(exchange.allgather(np.array([[own[name] for name in _COLUMNS]], np.float64)))
     state = gather(exchange, simulation.particles)

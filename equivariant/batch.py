@@ -12,7 +12,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..particles import Halo
 from .architecture import Architecture
+from .ghosts import with_ghosts
 from .graph import Graph, neighbour_graph
 from .products import Links
 
@@ -55,6 +57,7 @@ class Batch:
     open : (F,) bool, no periodicity: angular momentum is conserved too
     sender, receiver : (E,) int64, sorted by receiver
     shift : (E, 3) float64 Angstrom; an edge is position[sender] - position[receiver] + shift
+    halo : Halo of atoms that are shared out among ranks, their ghosts have the rows N ... N + halo.n - 1; None: all are here
 
     """
 
@@ -68,6 +71,7 @@ class Batch:
     sender: Tensor
     receiver: Tensor
     shift: Tensor
+    halo: Halo | None = None
 
     @property
     def n(self) -> int:
@@ -82,7 +86,7 @@ class Batch:
     @cached_property
     def links(self) -> Links:
         """The edges as the products want them."""
-        return Links(self.sender, self.receiver, self.n)
+        return Links(self.sender, self.receiver, self.n, 0 if self.halo is None else self.halo.n)
 
     @cached_property
     def own(self) -> Links:
@@ -99,7 +103,11 @@ class Batch:
 
     def vectors(self) -> Tensor:
         """Return the edges (E, 3), differentiable in the positions."""
-        return self.position[self.sender] - self.position[self.receiver] + self.shift
+        return self.senders(self.position)[self.sender] - self.position[self.receiver] + self.shift
+
+    def senders(self, rows: Tensor) -> Tensor:
+        """Return the rows (N, ...) with those of the ghosts, as their owners have them now, after them."""
+        return rows if self.halo is None else with_ghosts(rows, self.halo)
 
     def sums(self, values: Tensor) -> Tensor:
         """Return the sums (F, k) over the atoms of each frame of values (N, k)."""
@@ -112,11 +120,13 @@ class Batch:
     def to(self, device: str) -> Batch:
         """Return the batch on another device."""
         tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return Batch(**tensors)
+        return Batch(**tensors, halo=self.halo)
 
     @classmethod
-    def of(cls, systems: Sequence[System], architecture: Architecture) -> Batch:
+    def of(cls, systems: Sequence[System], architecture: Architecture, halo: Halo | None = None) -> Batch:
         """Return the batch of some systems; graphs are made where a system has none.
+
+        With a halo there is one system, the part of this rank, and it brings its graph.
 
         Raises
         ------
@@ -140,6 +150,7 @@ class Batch:
             sender=_tensor(np.concatenate([g.sender + f for g, f in zip(graphs, first, strict=False)]), np.int64),
             receiver=_tensor(np.concatenate([g.receiver + f for g, f in zip(graphs, first, strict=False)]), np.int64),
             shift=_tensor(np.concatenate([g.shift for g in graphs]), float),
+            halo=halo,
         )
 
 

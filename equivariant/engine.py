@@ -18,7 +18,7 @@ from .activations import hidden
 from .architecture import Architecture
 from .bases import cutoff_function, radial_basis, speed_basis, velocity_harmonics
 from .conservation import conserve
-from .graph import Graph, neighbour_graph
+from .graph import ATOM_COST, Graph, neighbour_graph
 from .model_file import Model
 from .operations import Edges, Operations, operations
 from .parameters import layer_irreps
@@ -36,8 +36,6 @@ _SHORTEST = 0.5
 _SCALES = ("masses", "velocity_scale", "drift", "memory", "displacement_scale", "velocity_change_scale")
 #: Share of the shortest distance of the training data down to which a model may be asked.
 _CLOSER = 0.8
-#: What an atom costs beside its edges, in edges (64 channels): its share of the matrix products.
-_ATOM_COST = 15.0
 
 
 class Engine:
@@ -144,7 +142,7 @@ class Engine:
         with together(self.exchange):
             edges = self._edges(atoms, order, ghosts, cell, periodic)
         work = np.empty(len(order))
-        work[order] = _ATOM_COST + edges.counts
+        work[order] = ATOM_COST + edges.counts
         self.exchange.weigh(work)
         here = atoms_by_species.on(self._do)
         back = np.empty_like(order)

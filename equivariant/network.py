@@ -154,7 +154,8 @@ class Network(nn.Module):
             before, middle, after = layer_irreps(a, t)
             through = paths(before, middle, a.l_max)
             weights = self._network(f"{t}_radial", inputs, envelope)
-            message = self.product(through, batch.links, x, y_edge, weights.view(len(length), through.n, a.channels))
+            sent = batch.senders(x)
+            message = self.product(through, batch.links, sent, y_edge, weights.view(len(length), through.n, a.channels))
             last = through
             if self.moves:
                 last = paths(middle, after, a.l_max)

@@ -25,12 +25,14 @@ class Links:
     ----------
     sender, receiver : (E,) int64 tensors; receivers ascend
     n : number of atoms
+    ghosts : rows after those of the atoms, which only send
 
     """
 
     sender: Tensor
     receiver: Tensor
     n: int
+    ghosts: int = 0
 
     @cached_property
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -44,9 +46,9 @@ class Links:
 
     @cached_property
     def by_sender(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The order (E,) of edges by sender, and the first of each sender (n + 1,)."""
+        """The order (E,) of edges by sender, and the first of each sender (n + ghosts + 1,)."""
         sender = self.arrays[0]
-        return np.argsort(sender, kind="stable"), _first(sender, self.n)
+        return np.argsort(sender, kind="stable"), _first(sender, self.n + self.ghosts)
 
     @classmethod
     def own(cls, n: int) -> Links:
@@ -68,7 +70,7 @@ def couple(paths: Paths, links: Links, x: Tensor, y: Tensor, w: Tensor) -> Tenso
 
     Parameters
     ----------
-    x : (n, D, C) features;  y : (E, (l_max + 1)^2) harmonics;  w : (E, P, C) weights; one dtype
+    x : (n + ghosts, D, C) features;  y : (E, (l_max + 1)^2) harmonics;  w : (E, P, C) weights; one dtype
 
     Returns
     -------
@@ -117,7 +119,7 @@ def _kernel(of: str, paths: Paths, links: Links, tensors: dict[str, Tensor | Non
         out = np.empty(paths.rows * links.n * channels, sample.dtype)
         resolve("couple")(given["x"], given["y"], given["w"], sender, receiver, links.start, *tables, out)
     elif of == "x":
-        out = np.empty((links.n, paths.dim_in, channels), sample.dtype)
+        out = np.empty((links.n + links.ghosts, paths.dim_in, channels), sample.dtype)
         order, start = links.by_sender
         resolve("couple_x")(given["g"], given["y"], given["w"], sender, receiver, order, start, *tables, out)
     elif of == "w":
@@ -131,7 +133,7 @@ def _kernel(of: str, paths: Paths, links: Links, tensors: dict[str, Tensor | Non
 
 def couple_by_matrices(paths: Paths, links: Links, x: Tensor, y: Tensor, w: Tensor, chunk: int = 2048) -> Tensor:
     """Return what ``couple`` returns, by torch alone: a small matrix an edge and triple, edges in chunks; any device."""
-    n, channels = len(x), x.shape[2]
+    n, channels = links.n, x.shape[2]
     entries = torch.as_tensor(paths.entries, device=x.device)
     values = torch.as_tensor(paths.values, dtype=x.dtype, device=x.device)
     blocks = [x.new_zeros(n, 2 * degree + 1, width, channels) for _, degree, width in paths.blocks]

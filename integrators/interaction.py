@@ -20,7 +20,7 @@ class Evaluation:
     ----------
     acceleration : (n, 3) float64
     jerk : (n, 3) float64 or None, d acceleration / dt
-    potential_energy : float
+    potential_energy : float; of several ranks, the share of this one, as the virial: the sum of the shares is the whole
     tide : (n, 3, 3) float64 or None, d acceleration_k / d x_l at each particle
     virial : (3, 3) float64 or None, sum of r_i (x) F_i
     wants : the quantities to fill, a subset of QUANTITIES

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..equivariant.architecture import Architecture
+from ..equivariant.graph import shared_graph
 from ..equivariant.model_file import Model
 from ..integrators import Evaluation, require
-from ..particles import UNIT_SYSTEMS, InputError, Particles
+from ..particles import SERIAL, UNIT_SYSTEMS, Exchange, InputError, Particles
+from ..particles.collective import together
 from .model_library import model_name, open_model
+
+if TYPE_CHECKING:
+    from ..equivariant.batch import Batch
 
 FloatArray = NDArray[np.float64]
 
@@ -29,7 +34,7 @@ class EnergyEngine(Protocol):
     def energy(
         self, species: ArrayLike, mass: ArrayLike, position: FloatArray, cell: ArrayLike | None, periodic: ArrayLike
     ) -> tuple[float, FloatArray, FloatArray]:
-        """Return energy (eV), forces (n, 3) in eV/Angstrom, virial (3, 3) in eV."""
+        """Return energy (eV), forces (n, 3) in eV/Angstrom, virial (3, 3) in eV; of several ranks: this one's shares."""
         ...
 
 
@@ -40,15 +45,17 @@ class TorchEnergy:
     ----------
     model : Model of head "energy"
     dtype : "float32" or "float64"
+    exchange : Exchange; each rank has its own atoms. Features of those within one cutoff are sent before every layer, and
+        the gradients of these copies are sent back to their owners after it
 
     """
 
-    def __init__(self, model: Model, dtype: str = "float64") -> None:
+    def __init__(self, model: Model, dtype: str = "float64", exchange: Exchange = SERIAL) -> None:
         import torch
 
         from ..equivariant.network import Network
 
-        self.architecture = model.architecture
+        self.architecture, self.exchange = model.architecture, exchange
         self._network = Network(model.architecture, dtype=getattr(torch, dtype)).load(model.weights)
         self._network.requires_grad_(False)
 
@@ -58,9 +65,9 @@ class TorchEnergy:
         """Return energy, forces and virial: minus the gradients by the positions and by a strain."""
         import torch
 
-        from ..equivariant.batch import Batch, System
-
-        batch = Batch.of([System(species, mass, position, cell=cell, periodic=periodic)], self.architecture)
+        batch = self._batch(species, mass, position, cell, periodic)
+        if batch.n == 0:  # nobody's neighbour: no message comes from here or goes here
+            return 0.0, np.zeros((0, 3)), np.zeros((3, 3))
         strain = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)
         place = batch.position.clone().requires_grad_()
         with torch.enable_grad():
@@ -71,13 +78,29 @@ class TorchEnergy:
         forces, virial = torch.autograd.grad(energy, (place, strain))
         return float(energy.detach()), -forces.numpy(), -virial.numpy()
 
+    def _batch(
+        self, species: ArrayLike, mass: ArrayLike, position: FloatArray, cell: ArrayLike | None, periodic: ArrayLike
+    ) -> Batch:
+        """Return the atoms as one graph, of several ranks the part of this one."""
+        from ..equivariant.batch import Batch, System
 
-#: backend -> what makes the energy engine of (model, dtype)
-BACKENDS: dict[str, Callable[[Model, str], EnergyEngine]] = {"torch": TorchEnergy}
+        if self.exchange.size == 1:
+            return Batch.of([System(species, mass, position, cell=cell, periodic=periodic)], self.architecture)
+        halo, graph = shared_graph(position, cell, periodic, self.architecture.cutoff, self.exchange)
+        self.exchange.weigh(graph.work)
+        system = System(species, mass, position, cell=cell, periodic=periodic, graph=graph)
+        with together(self.exchange):
+            return Batch.of([system], self.architecture, halo)
+
+
+#: backend -> what makes the energy engine of (model, dtype, exchange)
+BACKENDS: dict[str, Callable[[Model, str, Exchange], EnergyEngine]] = {"torch": TorchEnergy}
 DEFAULT_BACKEND = "torch"
 
 
-def energy_engine(model: Model, dtype: str = "float64", backend: str = DEFAULT_BACKEND) -> EnergyEngine:
+def energy_engine(
+    model: Model, dtype: str = "float64", backend: str = DEFAULT_BACKEND, exchange: Exchange = SERIAL
+) -> EnergyEngine:
     """Return what evaluates a model's energy.
 
     Parameters
@@ -85,6 +108,7 @@ def energy_engine(model: Model, dtype: str = "float64", backend: str = DEFAULT_B
     model : Model of head "energy"
     dtype : "float32" or "float64"
     backend : one of ``BACKENDS``
+    exchange : Exchange; each rank has its own atoms
 
     Raises
     ------
@@ -100,7 +124,7 @@ def energy_engine(model: Model, dtype: str = "float64", backend: str = DEFAULT_B
         raise InputError(f"dtype is {dtype!r}; expected 'float32' or 'float64'")
     if backend not in BACKENDS:
         raise InputError(f"backend is {backend!r}; expected one of {', '.join(map(repr, BACKENDS))}")
-    return BACKENDS[backend](model, dtype)
+    return BACKENDS[backend](model, dtype, exchange)
 
 
 class EnergyModel:
@@ -119,6 +143,8 @@ class EnergyModel:
     ----------
     model : name of a shipped model, path, or ``Model``, of head "energy"
     dtype, backend : see ``energy_engine``
+    exchange : Exchange; each rank has its own particles. Accelerations are whole, energy and virial those of the rank's own
+        atoms: their sums over all ranks are those of the system
 
     Raises
     ------
@@ -129,9 +155,16 @@ class EnergyModel:
     provides = frozenset({"acceleration", "potential_energy", "virial"})
     velocity_dependent = False
 
-    def __init__(self, model: str | Path | Model, *, dtype: str = "float64", backend: str = DEFAULT_BACKEND) -> None:
-        self.name = model_name(model)
-        self.engine = energy_engine(open_model(model), dtype, backend)
+    def __init__(
+        self,
+        model: str | Path | Model,
+        *,
+        dtype: str = "float64",
+        backend: str = DEFAULT_BACKEND,
+        exchange: Exchange = SERIAL,
+    ) -> None:
+        self.name, self._exchange = model_name(model), exchange
+        self.engine = energy_engine(open_model(model), dtype, backend, exchange)
 
     def evaluate(self, particles: Particles, out: Evaluation) -> None:
         """Overwrite all that ``out`` wants."""
@@ -141,10 +174,11 @@ class EnergyModel:
                 f"{self.name} needs particles in 'ase' units, not {particles.units.name!r}; convert them with "
                 "particles.in_units(UNIT_SYSTEMS['ase'])"
             )
-        if particles.n and particles.species is None:
+        asked = particles.n > 0 or self._exchange.size > 1
+        if asked and particles.species is None:
             raise InputError(f"the particles have no species; {self.name} needs an atomic number for every particle")
         energy, forces, virial = 0.0, np.zeros((0, 3)), np.zeros((3, 3))
-        if particles.n:
+        if asked:
             assert particles.species is not None, "checked above"
             periodic = np.zeros(3, bool) if particles.periodic is None else particles.periodic
             cell = particles.cell if periodic.any() else None

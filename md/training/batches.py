@@ -153,4 +153,5 @@ class Frames:
             "receiver": np.concatenate(receivers) + offset,
             "shift": np.concatenate(shifts),
         }
-        return Batch(**{name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()})
+        tensors: dict[str, Any] = {name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()}
+        return Batch(**tensors)

@@ -78,7 +78,7 @@ def test_a_nucleus_of_many_stars(ranks, job):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("integrator.kind=leapfrog", "integrator.kind = 'leapfrog': runs on one rank, and 2 were started"),
+        ("integrator.kind=hermite4", "integrator.kind = 'hermite4': runs on one rank, and 2 were started"),
         ("integrator.tolerance=1e-6", "integrator.tolerance: doubling of steps runs on one rank"),
     ],
 )
