@@ -116,6 +116,8 @@ def newtonian_kind(config: Config, entry: PropagatorEntry) -> None:
         raise InputError(
             f"gravity.kernel = {config.gravity.kernel!r}: {entry.kind!r} softens by 'plummer' alone; remove it"
         )
+    if (config.gravity.backend, config.gravity.precision) != ("cpu", "double"):
+        raise InputError(f"gravity: {entry.kind!r} runs on the CPU in double precision; remove backend and precision")
     if config.gravity.softening not in (0, 0.0) and config.gravity.star_star != "softened":
         raise InputError(
             "gravity.softening is not zero, but nothing is softened: add star_star = 'softened' or remove it"

@@ -223,6 +223,10 @@ class Gravity(Table):
     star_star: Literal["normal", "none", "softened"] = Field(
         default="normal", description="the force between two stars"
     )
+    backend: Literal["cpu", "cuda"] = Field(default="cpu", description="what computes it; cuda: a GPU")
+    precision: Literal["double", "mixed"] = Field(
+        default="double", description="direct on cuda: mixed has pairs in float32, with errors of 1e-7"
+    )
 
 
 class PostNewtonian(Table):

@@ -15,6 +15,9 @@ FloatArray = NDArray[np.float64]
 #: star_star -> (weight of star-star pairs, whether black holes keep out of softening)
 STAR_STAR: dict[str, tuple[float, bool]] = {"normal": (1.0, False), "none": (0.0, True), "softened": (1.0, True)}
 
+#: precision -> operation of the kernel table
+PRECISIONS: dict[str, str] = {"double": "acceleration", "mixed": "acceleration_mixed"}
+
 
 class DirectGravity:
     r"""Newtonian gravity by a sum over all pairs, with Plummer softening.
@@ -42,8 +45,10 @@ class DirectGravity:
     kernel : "plummer" (the equations above), or "spline" or "wendland", which end at a radius, see ``nbody/softening.py``;
         these two give no jerk
     star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
-    backend : "cpu" (threads from about five hundred particles on; results do not depend on their number), "cuda" (a GPU,
-        to which all is copied and back; for "plummer" alone) or "reference"
+    backend : "cpu" (threads from about five hundred particles on; results do not depend on their number), "cuda" (a GPU, which
+        keeps masses and softenings; positions go there and accelerations come back at every call) or "reference"
+    precision : "double", or "mixed" with backend "cuda": pairs in float32 from coordinates of 48 bits, sums in float64, an
+        error of about 1e-7; for "plummer", without jerk (`_kernels/direct_mixed_cuda.py`)
     exchange : every rank brings all particles together and keeps what concerns its own: for sets of a few thousand
 
     Raises
@@ -61,7 +66,7 @@ class DirectGravity:
 
     def __init__(
         self, *, softening: float = 0.0, star_star: str = "normal", kernel: str = "plummer", backend: str = "cpu",
-        exchange: Exchange = SERIAL,
+        precision: str = "double", exchange: Exchange = SERIAL,
     ) -> None:  # fmt: skip
         if not (np.isfinite(softening) and softening >= 0.0):
             raise InputError(f"softening is {softening}; it must be a finite length, zero or positive")
@@ -73,10 +78,13 @@ class DirectGravity:
             raise InputError(f"softening is {softening}, but with star_star = 'none' nothing is softened; remove one")
         self.kernel, self._softening_law, self._exchange = kernel, law(kernel), exchange
         self._compact = kernel != "plummer"
-        self.provides = frozenset(
-            {"acceleration", "potential_energy", "virial"} | (set() if self._compact else {"jerk"})
-        )
-        self._acceleration = resolve("acceleration_compact" if self._compact else "acceleration", backend)
+        if precision not in PRECISIONS or (precision != "double" and (backend != "cuda" or self._compact)):
+            raise InputError(
+                f"precision is {precision!r}; expected 'double', or 'mixed' with backend = 'cuda' and kernel = 'plummer'"
+            )
+        bare = self._compact or precision != "double"
+        self.provides = frozenset({"acceleration", "potential_energy", "virial"} | (set() if bare else {"jerk"}))
+        self._acceleration = resolve("acceleration_compact" if self._compact else PRECISIONS[precision], backend)
         self._acceleration_jerk = resolve("acceleration_jerk", backend)
         if backend == "cuda":
             resolve("require_device", backend)()

@@ -1,6 +1,7 @@
 """Every kernel in the table resolves, and equals its NumPy reference on the sample arguments below."""
 
 import inspect
+from importlib.util import find_spec
 
 import askel.equivariant
 import askel.mpi
@@ -143,6 +144,9 @@ SAMPLES = {
     )
 }  # fmt: skip
 
+#: operation of the device -> operation that gives the same, where it has another name
+TWINS = {"acceleration_mixed": "acceleration"}
+
 COMPARED = sorted((o, b) for o, b in KERNELS if b in ("cpu",) and (o, "reference") in KERNELS)
 
 
@@ -159,6 +163,19 @@ def test_every_compared_operation_has_a_sample():
 def test_same_signature(operation, backend):
     names = [list(inspect.signature(resolve(operation, b)).parameters) for b in ("reference", backend)]
     assert names[0] == names[1]
+
+
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs numba-cuda[cu12], which the test extra has on Linux")
+@pytest.mark.parametrize("operation", sorted(o for o, b in KERNELS if b == "cuda"))
+def test_a_kernel_of_the_device_is_called_like_its_twin(operation):
+    """None touches a device at import; the simulator runs each of them in tests/nbody/test_*_cuda.py."""
+    kernel = resolve(operation, "cuda")
+    twin = TWINS.get(operation, operation)
+    for backend in ("reference", "cpu"):
+        if (twin, backend) in KERNELS:
+            assert list(inspect.signature(kernel).parameters) == list(
+                inspect.signature(resolve(twin, backend)).parameters
+            )
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.0])

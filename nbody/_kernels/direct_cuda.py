@@ -6,9 +6,9 @@ are cut into segments, so that a few thousand particles also fill a device; `gat
 The cuts depend on n alone and no sum is atomic: a result is the same to the last bit on every run.
 
 The particle itself is left out by giving it no mass and the distance one. The error is one of
-rounding. Arrays may be NumPy (copied there and back) or of the device (anything with
-``__cuda_array_interface__``, torch's too; they stay there, and outputs are contiguous). Kernels compile when they are first
-launched: no device is touched at import.
+rounding. Arrays may be of the device (anything with ``__cuda_array_interface__``, torch's too), which stay there, outputs
+contiguous; or NumPy: then positions and velocities are copied there at every call, masses and softenings when they changed, and
+results come back in one piece. Memory of the device is kept between calls.
 
 Legend
     tile[q, j]   source j of the tile: x, y, z, squared softening, mass, mass as an ordinary target sees it; then u, v, w
@@ -21,7 +21,7 @@ import numpy as np
 from numba import boolean, cuda, float64
 from numba.core import config
 
-from ...particles import InputError
+from .device_cuda import Resident, require_device, stays
 from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
 from .launch import over
 
@@ -29,6 +29,9 @@ THREADS = 128  # of a block, and sources of a tile
 TARGETS = 2  # of a thread, without jerk
 BLOCKS = 4096  # that fill a device evenly: about thirty for each of its multiprocessors
 SHORTEST = 4  # tiles of a segment at least
+MOVING = {"position", "velocity"}  # what is copied at every call; the rest only where it changed
+
+_kept = Resident()
 
 if config.ENABLE_CUDASIM:  # type: ignore[attr-defined]  # the simulator has no device library
 
@@ -41,7 +44,7 @@ else:
 
 
 @cuda.jit(device=True)
-def _strength(s2, m):
+def strength(s2, m):
     """Return m / s and m / s^3."""
     inverse = rsqrt(s2)
     phi = m * inverse
@@ -49,14 +52,14 @@ def _strength(s2, m):
 
 
 @cuda.jit(device=True)
-def _softened(plain, own, e2, e2_target):
+def softened(plain, own, e2, e2_target):
     """Return the squared softening of a pair; one for a particle with itself."""
     larger = e2 if e2 > e2_target else e2_target
     return 1.0 if own else larger if plain else 0.0
 
 
 @cuda.jit(device=True)
-def _fetch(tile, sort, j, source, mass, position, softening, special, weight):
+def fetch(tile, sort, j, source, mass, position, softening, special, weight):
     """Bring one source into place j of the tile."""
     for d in range(3):
         tile[d, j] = position[source, d]
@@ -96,7 +99,7 @@ def pull(mass, position, softening, special, weight, length, part):
         count = min(THREADS, stop - first)
         cuda.syncthreads()  # type: ignore[call-arg]
         if t < count:
-            _fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
+            fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
         cuda.syncthreads()
         for j in range(count):
             x, y, z, e2, m, seen, ordinary = (
@@ -111,8 +114,8 @@ def pull(mass, position, softening, special, weight, length, part):
             own = first + j == i
             plain = ordinary and ordinary_i
             dx, dy, dz = x - xi, y - yi, z - zi
-            s2 = dx * dx + (dy * dy + (dz * dz + _softened(plain, own, e2, ei)))
-            phi, g = _strength(s2, 0.0 if own else seen if plain else m)
+            s2 = dx * dx + (dy * dy + (dz * dz + softened(plain, own, e2, ei)))
+            phi, g = strength(s2, 0.0 if own else seen if plain else m)
             phii += phi
             axi += g * dx
             ayi += g * dy
@@ -120,8 +123,8 @@ def pull(mass, position, softening, special, weight, length, part):
             own = first + j == k
             plain = ordinary and ordinary_k
             dx, dy, dz = x - xk, y - yk, z - zk
-            s2 = dx * dx + (dy * dy + (dz * dz + _softened(plain, own, e2, ek)))
-            phi, g = _strength(s2, 0.0 if own else seen if plain else m)
+            s2 = dx * dx + (dy * dy + (dz * dz + softened(plain, own, e2, ek)))
+            phi, g = strength(s2, 0.0 if own else seen if plain else m)
             phik += phi
             axk += g * dx
             ayk += g * dy
@@ -156,7 +159,7 @@ def pull_jerk(mass, position, velocity, softening, special, weight, length, part
         count = min(THREADS, stop - first)
         cuda.syncthreads()  # type: ignore[call-arg]
         if t < count:
-            _fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
+            fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
             for d in range(3):
                 tile[6 + d, t] = velocity[first + t, d]
         cuda.syncthreads()
@@ -165,7 +168,7 @@ def pull_jerk(mass, position, velocity, softening, special, weight, length, part
             plain = ordinary_i and not sort[j]
             dx, dy, dz = tile[0, j] - xi, tile[1, j] - yi, tile[2, j] - zi
             du, dv, dw = tile[6, j] - ui, tile[7, j] - vi, tile[8, j] - wi
-            s2 = dx * dx + (dy * dy + (dz * dz + _softened(plain, own, tile[3, j], ei)))
+            s2 = dx * dx + (dy * dy + (dz * dz + softened(plain, own, tile[3, j], ei)))
             inverse = rsqrt(s2)
             inverse2 = inverse * inverse
             phi = (0.0 if own else tile[5, j] if plain else tile[4, j]) * inverse
@@ -209,52 +212,51 @@ def launch(n, targets):
     return blocks, -(-tiles // length), length * THREADS
 
 
-def require_device():
-    """Raise InputError where there is no device."""
-    if not cuda.is_available():
-        raise InputError('backend "cuda" found no CUDA device; use backend = "cpu"')
-
-
 def acceleration(mass, position, softening, special, weight, G, acceleration, potential):
     """Overwrite accelerations and potentials; raise InputError where there is no device."""
-    given = (mass, position, softening, special)
-    return _field(_pull, TARGETS, given, weight, ((acceleration, G), (potential, -G)))
+    given = {"mass": mass, "position": position, "softening": softening, "special": special}
+    return field(_kept, _pull, TARGETS, given, (weight,), ((acceleration, G), (potential, -G)))
 
 
 def acceleration_jerk(mass, position, velocity, softening, special, weight, G, acceleration, jerk, potential):
     """Overwrite accelerations, their time derivatives and potentials; raise InputError where there is no device."""
-    given = (mass, position, velocity, softening, special)
-    return _field(_pull_jerk, 1, given, weight, ((acceleration, G), (jerk, G), (potential, -G)))
+    given = {"mass": mass, "position": position, "velocity": velocity, "softening": softening, "special": special}
+    return field(_kept, _pull_jerk, 1, given, (weight,), ((acceleration, G), (jerk, G), (potential, -G)))
 
 
-def _field(kernel, targets, given, weight, results):
+def field(kept, kernel, targets, given, numbers, results):
+    """Overwrite ``results``, pairs (array, factor), by the sums of a kernel over all sources; return a status.
+
+    ``kernel`` takes the arrays of ``given``, the numbers, the length of a segment and ``part``; ``kept`` holds what stays there.
+    """
     require_device()
-    n = given[0].shape[0]
+    n = given["mass"].shape[0]
     if n == 0:
         return STATUS_OK
     blocks, segments, length = launch(n, targets)
-    part = cuda.device_array((segments, sum(_width(a) for a, _ in results), n))
-    over(kernel, (blocks, segments), THREADS)(*(_there(a) for a in given), weight, length, part)
-    bad = cuda.to_device(np.zeros(1, np.int64))
-    quantity = 0
-    for array, scale in results:
-        there = _there(array) if _stays(array) else cuda.device_array(array.shape)
-        over(_gather, -(-n // THREADS), THREADS)(part, quantity, scale, there.reshape(n, _width(array)), bad)
-        if not _stays(array):
-            array[...] = there.copy_to_host()
+    there = [(kept.moved if name in MOVING else kept.kept)(name, array) for name, array in given.items()]
+    part = kept.room("part", (segments, sum(_width(a) for a, _ in results), n))
+    over(kernel, (blocks, segments), THREADS)(*there, *numbers, length, part)
+    return _collect(kept, part, results)
+
+
+def _collect(kept, part, results):
+    """Add the segments; what goes to the host goes in one piece."""
+    n, bad = part.shape[2], kept.moved("bad", np.zeros(1, np.int64))
+    flat, quantity = kept.room("results", n * part.shape[1]), 0
+    for array, factor in results:
+        width = _width(array)
+        there = kept.moved("", array) if stays(array) else flat[n * quantity : n * (quantity + width)]
+        over(_gather, -(-n // THREADS), THREADS)(part, quantity, factor, there.reshape((n, width)), bad)
+        quantity += width
+    quantity, here = 0, None
+    for array, _ in results:
+        if not stays(array):
+            here = flat.copy_to_host() if here is None else here
+            array[...] = here[n * quantity : n * (quantity + _width(array))].reshape(array.shape)
         quantity += _width(array)
     return int(bad.copy_to_host()[0])
 
 
 def _width(array):
     return array.shape[1] if array.ndim == 2 else 1
-
-
-def _stays(array):
-    return hasattr(array, "__cuda_ndarray__") or hasattr(array, "__cuda_array_interface__")
-
-
-def _there(array):
-    if hasattr(array, "__cuda_ndarray__"):
-        return array
-    return cuda.as_cuda_array(array) if _stays(array) else cuda.to_device(np.ascontiguousarray(array))

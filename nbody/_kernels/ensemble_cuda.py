@@ -6,14 +6,12 @@ drops encounters that have ended and asks the stopping rules (ensemble_rules): a
 Every result depends on the encounter alone. Kernels compile when they are first launched: no device is touched at import.
 """
 
-import types
-
 import numpy as np
 from numba import cuda, float64, int64, njit
 
-from ...particles import InputError
 from . import ensemble_state as state_functions
 from .chain_extrapolation import SEQUENCE, coefficients
+from .device_cuda import on_device, require_device
 from .ensemble_cpu import LANDING, LARGEST_GROWTH, MAX_REJECTED, SAFETY
 from .ensemble_row import substeps
 from .ensemble_rules import (
@@ -53,21 +51,15 @@ T, LANDINGS, FAILURES, PROPOSAL = range(4)
 CLOSE, HARD = range(2)
 
 
-def _on_device(function, **inner):
-    """Return a function of the host's kernels compiled for the device, with ``inner`` in place of what it calls."""
-    plain = getattr(function, "py_func", function)
-    return cuda.jit(device=True)(types.FunctionType(plain.__code__, {**plain.__globals__, **inner}, plain.__name__))
-
-
-row = _on_device(substeps)
-norm2 = _on_device(state_functions.norm2)
-energies_there = _on_device(state_functions.energies)
-relative_error = _on_device(state_functions.relative_error)
-landing_step = _on_device(state_functions.landing_step)
-passed = _on_device(state_functions.passed)
-squared_size = _on_device(state_functions.squared_size)
-breathe = _on_device(state_functions.breathe)
-chain_again = _on_device(state_functions.chain_again, norm2=norm2)
+row = on_device(substeps)
+norm2 = on_device(state_functions.norm2)
+energies_there = on_device(state_functions.energies)
+relative_error = on_device(state_functions.relative_error)
+landing_step = on_device(state_functions.landing_step)
+passed = on_device(state_functions.passed)
+squared_size = on_device(state_functions.squared_size)
+breathe = on_device(state_functions.breathe)
+chain_again = on_device(state_functions.chain_again, norm2=norm2)
 
 
 @cuda.jit(device=True)
@@ -309,8 +301,7 @@ def advance(
     InputError : no CUDA device
 
     """
-    if not cuda.is_available():
-        raise InputError('backend "cuda" found no CUDA device; use backend = "cpu"')
+    require_device()
     k = mass.shape[0]
     states, weights, whos, Hs = np.empty((12, k)), np.ones((5, k)), np.zeros((3, k), np.int64), np.zeros((1, k))
     clocks, sizes, nears, energy = np.zeros((4, k)), np.zeros((3, k)), np.zeros((2, k)), np.zeros(k)

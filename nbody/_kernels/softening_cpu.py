@@ -1,6 +1,7 @@
-"""Softening laws of finite radius for one pair, to be inlined; `softening_reference.factors` has the equations."""
+"""Softening laws of finite radius for one pair, inlined, on a device too; `softening_reference.factors` has the equations."""
 
-import numpy as np
+import math
+
 from numba import njit
 
 from .softening_reference import WENDLAND
@@ -9,7 +10,7 @@ from .softening_reference import WENDLAND
 @njit(cache=True, error_model="numpy", inline="always")
 def factors(law, r2, h):
     """Return w and g of a pair: a = m w r, phi = -m g."""
-    r = np.sqrt(r2)
+    r = math.sqrt(r2)
     if not r < h:
         inverse = 1.0 / r
         return inverse * inverse * inverse, inverse

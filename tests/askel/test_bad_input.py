@@ -85,6 +85,15 @@ MISTAKES = {
     "softening law in a chain": (
         'kind = "leapfrog"\nstep = 0.01', 'kind = "chain"\n[gravity]\nkernel = "spline"', "gravity.kernel = 'spline'",
     ),
+    "mixed precision without a GPU": (
+        "step = 0.01", 'step = 0.01\n[gravity]\nprecision = "mixed"', "precision is 'mixed'; expected 'double', or 'mixed' with",
+    ),
+    "mixed precision in a chain": (
+        'kind = "leapfrog"\nstep = 0.01', 'kind = "chain"\n[gravity]\nprecision = "mixed"', "'chain' runs .*in double",
+    ),
+    "precision of fast multipoles": (
+        "step = 0.01", 'step = 0.01\n[gravity]\nkind = "fmm"\nprecision = "mixed"', "precision = 'mixed': kind 'fmm' does not",
+    ),
     "unknown force": ("step = 0.01", 'step = 0.01\n[gravity]\nkind = "tree"', "gravity.kind = 'tree'.*direct"),
     "regions without a radius": ('"leapfrog"', '"regions"', "integrator.radius is missing"),
     "regions without a step": ('"leapfrog"\nstep = 0.01', '"regions"\nradius = 0.1', "integrator.step is missing"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from askel.nbody import DirectGravity, Fmm
+from askel.particles import InputError
 
 from askel import build
 from askel.tables import Config
@@ -34,3 +35,13 @@ def test_direct_sums() -> None:
     assert isinstance(made, DirectGravity)
     assert (made.softening, made.kernel, made.weight) == (0.1, "spline", 1.0)
     assert np.isclose(interaction().softening, 0.0)
+
+
+def test_a_device_is_asked_for_by_name() -> None:
+    from numba import cuda
+
+    if cuda.is_available():
+        assert interaction(backend="cuda", precision="mixed").provides == {"acceleration", "potential_energy", "virial"}
+        return
+    with pytest.raises(InputError, match='found no CUDA device; use backend = "cpu"'):
+        interaction(backend="cuda")
