@@ -9,6 +9,7 @@ from typing import Any
 
 from .particles import InputError
 from .particles.files import info
+from .units_text import picoseconds
 
 _SUFFIX = ".safetensors"
 
@@ -101,7 +102,21 @@ def _segments(path: Path, file: Any) -> dict[str, Any]:
 
 def shown(facts: Mapping[str, Any], *, as_json: bool) -> str:
     """Return facts as aligned lines, or as JSON."""
-    return json.dumps(facts, indent=2, default=_plain) if as_json else "\n".join(_lines(facts))
+    return json.dumps(facts, indent=2, default=_plain) if as_json else "\n".join(_lines(_for_readers(facts)))
+
+
+def _for_readers(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts without groups of which nothing is known, and times of atoms in picoseconds."""
+    said = {
+        k: v for k, v in facts.items() if not (isinstance(v, Mapping) and v and all(_unknown(x) for x in v.values()))
+    }
+    if said.get("units") == "ase" and isinstance(facts.get("time"), Mapping):
+        said["time"] = {k: None if t is None else f"{picoseconds(t):.6g} ps" for k, t in facts["time"].items()}
+    return said
+
+
+def _unknown(value: Any) -> bool:
+    return value is None or (isinstance(value, list | tuple) and not value)
 
 
 def _plain(value: Any) -> Any:

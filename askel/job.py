@@ -34,7 +34,7 @@ from .progress import Display, display
 from .saved import merged, model_digests, read_saved, refuse_changed_models, save, tables_of, told_saved, used_toml
 from .signals import StopRequest
 from .tables import Config
-from .units_text import unit_text
+from .units_text import picoseconds, unit_text
 
 if TYPE_CHECKING:
     from .thermometer import Thermometer
@@ -307,9 +307,7 @@ def _display(asked: Request, job: Job, thermometer: Thermometer | None) -> Displ
     start = job.particles.time
     if thermometer is None:
         return display(unit_text(job.particles.units, "time", " "), start, quiet=_mute(asked))
-    return display(
-        " ps", start, quiet=_mute(asked), scale=thermometer.picoseconds(1.0), measure=thermometer.words, daily="ns"
-    )
+    return display(" ps", start, quiet=_mute(asked), scale=picoseconds(1.0), measure=thermometer.words, daily="ns")
 
 
 def _report(

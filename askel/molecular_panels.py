@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _WINDOWS = 80  # points of a smoothed series
 _LEAST_WINDOW = 32  # frames of a spectrum's window
 _MOST_PAIRS = 6
+_BOND = 4.0  # times the other peaks: so high is a bond
 
 
 def draw(picture: Figure, molecules: Molecules) -> None:
@@ -109,9 +110,28 @@ def pairs(axes: Axes, molecules: Molecules) -> None:
         axes.plot(one.x, mean, color=colour, linewidth=1.3, label=label)
     axes.set(title="Pair distributions", xlabel="r [Å]", ylabel="g(r)" if solid else "density of distances [1/Å]")
     axes.set_ylim(bottom=0.0)
+    if solid:
+        _cut_bonds(axes, [one.mean for one in found.values()])
     begins = min(float(one.x[np.argmax(one.mean > 1e-3 * one.mean.max())]) for one in found.values())
     axes.set_xlim(0.8 * begins, max(float(one.x[-1]) for one in found.values()))
     axes.legend(loc="best")
+
+
+def _cut_bonds(axes: Axes, curves: list[FloatArray]) -> None:
+    """End the axis above what is not bonded, where peaks of bonds would hide it, and say how high they reach."""
+    highest = max(float(g.max()) for g in curves)
+    rest = max(_past_the_bond(g) for g in curves)
+    if highest > _BOND * rest > 0.0:
+        axes.set_ylim(0.0, 1.3 * rest)
+        said = axes.text(0.02, 0.97, f"bonds reach {highest:.0f}", transform=axes.transAxes, va="top", color="#666666")
+        said.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0})
+
+
+def _past_the_bond(g: FloatArray) -> float:
+    """Return the greatest value past the first gap behind the greatest one, or the greatest one where there is no gap."""
+    peak = int(np.argmax(g))
+    gap = np.flatnonzero(g[peak:] < 0.02 * g[peak])
+    return float(g[peak + gap[0] :].max()) if len(gap) else float(g[peak])
 
 
 def _spectra(molecules: Molecules) -> dict[int, tuple[FloatArray, FloatArray]]:

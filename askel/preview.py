@@ -10,9 +10,9 @@ from . import checks
 from .build import Job, build
 from .job import Request, Result, kernel_modules, kernels_ready
 from .particles import KINDS, UNIT_SYSTEMS, Particles
-from .particles.units import TIME
 from .progress import duration
 from .saved import read_saved
+from .units_text import picoseconds
 
 
 def preview(asked: Request) -> list[str]:
@@ -66,11 +66,6 @@ def _molecular(job: Job) -> list[str]:
     if press is not None:
         lines.append(f"barostat       {press.pressure:g} bar, every {press.every} steps")
     return lines
-
-
-def picoseconds(time: float) -> float:
-    """Return a time in ASE's unit as picoseconds."""
-    return time * UNIT_SYSTEMS["ase"].factor(TIME) / 1e-12
 
 
 def _time(job: Job, value: float) -> str:

@@ -13,11 +13,9 @@ from .md.ase_baths import conserved_with, target_of
 from .md.control_report import report as control_report
 from .md.stride_report import StrideWatch
 from .md.temperature import ALL, temperatures
-from .particles import SERIAL, UNIT_SYSTEMS, Exchange, Particles
+from .particles import SERIAL, Exchange, Particles
 from .particles.io_ase import symbols
-from .particles.units import TIME
-
-_PICOSECOND = 1e-12
+from .units_text import picoseconds
 
 
 class Thermometer:
@@ -108,11 +106,6 @@ class Thermometer:
         """Return the temperature as written last."""
         return f"T {self._now:.0f} K" if math.isfinite(self._now) else ""
 
-    @staticmethod
-    def picoseconds(time: float) -> float:
-        """Return a time in ASE's unit as picoseconds."""
-        return time * UNIT_SYSTEMS["ase"].factor(TIME) / _PICOSECOND
-
     def facts(self) -> dict[str, Any]:
         """Return what the trajectory's report says: mean temperature by element, momentum, energy defect, verdict."""
         found = self._watch.report()
@@ -136,7 +129,7 @@ class Thermometer:
         if "strides_tried" in statistics:
             lines += control_report(statistics).splitlines()
         if wall_time > 0.0:
-            lines.append(f"{self.picoseconds(span) * 1e-3 / wall_time * 86400.0:.4g} ns/day")
+            lines.append(f"{picoseconds(span) * 1e-3 / wall_time * 86400.0:.4g} ns/day")
         line = self._watch.verdict_line()
         return (*lines, f"warning: {line}") if line else tuple(lines)
 

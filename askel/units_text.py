@@ -1,11 +1,11 @@
-"""Names of units, for axes and progress lines."""
+"""Names of units, for axes and progress lines, and the unit in which times of atoms are said."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal
 
-from .particles import UnitSystem
+from .particles import UNIT_SYSTEMS, UnitSystem
 from .particles.units import LENGTH, MASS, TIME, UNITS, Dimension
 
 #: Units that are no single symbol of the table.
@@ -31,3 +31,8 @@ def _symbol(units: UnitSystem, dimension: Dimension) -> str:
     size = units.factor(dimension)
     same = (name for name, (value, d) in UNITS.items() if d == dimension and math.isclose(value, size, rel_tol=1e-12))
     return next(same, "")
+
+
+def picoseconds(time: float) -> float:
+    """Return a time in ASE's unit as picoseconds."""
+    return time * UNIT_SYSTEMS["ase"].factor(TIME) / 1e-12

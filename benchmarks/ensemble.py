@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import time
@@ -39,6 +40,12 @@ TIMED = Scattering(
     (binary(Distribution("thermal", {"high": 0.999})), Part((STAR,))),
     Approach(fixed(0.5), Distribution("disk", {"high": 6.0}), separation=40.0),
     seed=70921,
+)
+CIRCULAR = (binary(fixed(0.0)), Part((STAR,)))
+#: Circular binaries of equal masses, met at a tenth of the critical velocity; those that come close, from close by.
+HARD = Scattering(CIRCULAR, Approach(fixed(0.1), Distribution("disk", {"high": 36.0}), scaled=True), seed=3)
+CLOSE = Scattering(
+    CIRCULAR, Approach(fixed(0.1), Distribution("disk", {"high": 20.0}), scaled=True, separation=20.0), seed=4
 )
 T_END, STOP = 300.0, ("escape", "mardling-aarseth")
 
@@ -131,12 +138,7 @@ def timing(repeats: int, tolerances: tuple[float, ...] = (1e-12, 3e-12, 1e-11, 1
 
 def hard_cross_sections(count: int) -> Record:
     """Exchange and resonance of circular equal-mass binaries at v = 0.1 v_c, in pi a^2 (v_c / v)^2."""
-    hard = Scattering(
-        (binary(fixed(0.0)), Part((STAR,))),
-        Approach(fixed(0.1), Distribution("disk", {"high": 36.0}), scaled=True),
-        seed=3,
-    )
-    rows = run_encounters(hard, Settings(1e6, tolerance=1e-11), np.arange(count))
+    rows = run_encounters(HARD, Settings(1e6, tolerance=1e-11), np.arange(count))
     found = cross_sections(rows, even_area=True)
     fit = exchange_fit(1.0, 1.0, 1.0) * 2.0  # either of the two may be the one that goes
     exchange, unresolved = found["exchange"], found.get("unresolved")
@@ -151,6 +153,64 @@ def hard_cross_sections(count: int) -> Record:
         "energy_error_p99": float(np.percentile(np.abs(rows["energy_error"]), 99)),
         "met": bool(abs(exchange.scaled / fit - 1.0) < 0.25),
     }
+
+
+def peer_outcomes(count: int) -> Record:
+    """The same hard encounters by IAS15, with outcomes and minima of the size found independently, one encounter at a time."""
+    sample = CLOSE.sample(np.arange(count))
+    end = evolve_batch(sample.mass, sample.position, sample.velocity, 1e6, tolerance=1e-11, stop=("escape",))
+    lonely = (end.tops[:, :, None] == end.tops[:, None, :]).sum(axis=2) == 1
+    mine = np.where(end.parted == 2, lonely.argmax(axis=1), -1)
+    peer, minima = np.array([rebound_outcome(sample, k, 1e5) for k in range(count)]).T
+    both = (mine >= 0) & (peer >= 0)
+    single = both & (end.minima == 1) & (minima == 1)
+    pairs = {
+        "exchange": (mine[both] != 2, peer[both] != 2),
+        "resonance": (end.minima[both] > 1, minima[both] > 1),
+    }
+    record: Record = {"job": "the same hard encounters by REBOUND's IAS15", "encounters": int(both.sum())}
+    for name, (a, b) in pairs.items():
+        only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+        record[name] = [int(a.sum()), int(b.sum())]
+        record[f"{name}_sigmas"] = (only_a - only_b) / max(
+            only_a + only_b, 1
+        ) ** 0.5  # McNemar: chaos decides each, not the sum
+    record["single_passages"] = [int(single.sum()), int((single & (mine == peer)).sum())]
+    record["met"] = bool(max(abs(record["exchange_sigmas"]), abs(record["resonance_sigmas"])) < 3.0)
+    return record
+
+
+def rebound_outcome(sample: Sample, k: int, t_end: float) -> tuple[int, int]:
+    """Return who is alone in the end (-1: undecided), and the number of minima of sum r_ij^2 between twice larger maxima."""
+    import rebound
+
+    simulation = rebound.Simulation()
+    simulation.integrator = "ias15"
+    for m, x, v in zip(sample.mass[k], sample.position[k], sample.velocity[k], strict=True):
+        simulation.add(m=m, x=x[0], y=x[1], z=x[2], vx=v[0], vy=v[1], vz=v[2])
+    m, x, v = sample.mass[k], np.zeros((3, 3)), np.zeros((3, 3))
+    down, extreme, minima = True, np.inf, 0
+    while simulation.t < t_end:
+        simulation.steps(1)
+        simulation.serialize_particle_data(xyz=x)
+        p, q, r = x.tolist()
+        s2 = math.dist(p, q) ** 2 + math.dist(q, r) ** 2 + math.dist(r, p) ** 2
+        turned = s2 > 2.0 * extreme if down else s2 < 0.5 * extreme
+        if turned:
+            minima, down = minima + down, not down
+        extreme = s2 if turned else (min if down else max)(extreme, s2)
+        if down or s2 < 200.0 or simulation.steps_done % 16:
+            continue
+        simulation.serialize_particle_data(vxvyvz=v)
+        for i, j, h in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+            mass = m[j] + m[h]
+            away, speed = x[i] - (m[j] * x[j] + m[h] * x[h]) / mass, v[i] - (m[j] * v[j] + m[h] * v[h]) / mass
+            wide = math.dist(x[j], x[h])
+            bound = 0.5 * np.sum((v[j] - v[h]) ** 2) < mass / wide
+            free = 0.5 * speed @ speed > m.sum() / np.linalg.norm(away)
+            if bound and free and away @ speed > 0.0 and away @ away > 100.0 * wide**2:
+                return i, minima
+    return -1, minima
 
 
 def exchange_fit(m1: float, m2: float, m3: float) -> float:
@@ -228,26 +288,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write results/ensemble.json")
     parser.add_argument("--quick", action="store_true", help="small numbers")
+    parser.add_argument("--parts", nargs="+", metavar="PART", help="these alone; a record keeps the others as they are")
     options = parser.parse_args()
     if options.quick and options.record:
         parser.error("--quick makes no record: leave one of --quick and --record away")
-    load, quick = os.getloadavg(), options.quick
-    record: Record = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine() | {"load_before": load},
-        "versions": versions("askel", "numpy", "numba", "rebound"),
+    quick = options.quick
+    parts = {
+        "timing": lambda: timing(1 if quick else 7),
+        "replay": lambda: replays(10 if quick else 100),
+        "ionisation": lambda: ionisation(20_000 if quick else 400_000),
+        "hard": lambda: hard_cross_sections(500 if quick else 10_000),
+        "peer_outcomes": lambda: peer_outcomes(20 if quick else 200),
+        "capture": lambda: capture(100 if quick else 2000),
     }
-    for name, make in (
-        ("timing", lambda: timing(1 if quick else 7)),
-        ("replay", lambda: replays(10 if quick else 100)),
-        ("ionisation", lambda: ionisation(20_000 if quick else 400_000)),
-        ("hard", lambda: hard_cross_sections(500 if quick else 10_000)),
-        ("capture", lambda: capture(100 if quick else 2000)),
-    ):
-        record[name] = make()
+    if unknown := set(options.parts or ()) - set(parts):
+        parser.error(f"no part {min(unknown)!r}; there are {', '.join(parts)}")
+    target = HERE / "results" / "ensemble.json"
+    record: Record = json.loads(target.read_text()) if options.parts and target.exists() else {}
+    record |= {"machine": machine() | {"load_before": os.getloadavg()}}
+    record |= {"versions": versions("askel", "numpy", "numba", "rebound")}
+    for name in options.parts or parts:
+        record[name] = parts[name]() | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
         print(name, json.dumps(record[name], indent=1), flush=True)
     if options.record:
-        target = HERE / "results" / "ensemble.json"
         target.write_text(json.dumps(record, indent=1) + "\n")
         print(f"wrote {target.relative_to(HERE.parent)}")
 

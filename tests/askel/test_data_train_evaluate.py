@@ -246,6 +246,8 @@ def test_the_examples_of_atoms_run(folder, name: str) -> None:
     answer = folder.askel("run", f"{name}.toml", "-s", "run.t_end='0.5 ps'", "--quiet")
     assert answer.code == 0, answer.err
     facts = json.loads(folder.askel("info", f"{name}.h5md", "--json").out)
+    said = folder.askel("info", f"{name}.h5md").out
+    assert " ps" in said.split("time\n")[1].split("units")[0] and "post_newtonian" not in said
     assert facts["frames"] > 10 and math.isfinite(facts["temperature"]["all"])
     assert 150.0 < facts["temperature"]["all"] < 600.0
 

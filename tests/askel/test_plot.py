@@ -12,6 +12,7 @@ from askel.particles import InputError
 import askel
 from askel import panels
 from askel.history import pairs_of, read_history
+from askel.molecular_panels import _cut_bonds
 from askel.plot import figure
 
 JOB = tomllib.loads(Path(__file__).with_name("job.toml").read_text())
@@ -110,3 +111,20 @@ def test_pictures_that_cannot_be(relativistic: Path, folder) -> None:
     assert folder.askel("plot", str(relativistic), "-o", "a.bmp").code == 2
     assert folder.askel("plot", str(relativistic), "--last", "2").code == 2
     assert folder.askel("plot", "none.h5md").code == 2
+
+
+def test_bonds_do_not_hide_what_is_not_bonded() -> None:
+    from matplotlib.figure import Figure
+
+    r = np.linspace(0.5, 6.0, 500)
+    liquid = 1.0 / (1.0 + np.exp(-20.0 * (r - 2.5)))
+    bonded = liquid + 30.0 * np.exp(-(((r - 1.0) / 0.03) ** 2))
+    axes = Figure().subplots()
+    axes.plot(r, bonded)
+    _cut_bonds(axes, [liquid, bonded])
+    assert axes.get_ylim()[1] == pytest.approx(1.3, rel=0.01)
+    assert "bonds reach 29" in axes.texts[0].get_text()
+    solid = Figure().subplots()
+    solid.plot(r, 3.0 * np.exp(-(((r - 2.5) / 0.1) ** 2)) + liquid)
+    _cut_bonds(solid, [liquid, 3.0 * np.exp(-(((r - 2.5) / 0.1) ** 2)) + liquid])
+    assert not solid.texts

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from askel.nbody import evolve_batch
 from askel.nbody.orbits import elements_from_state
 from askel.nbody.scattering import Approach, Body, Orbit, Part, Scattering
 from askel.nbody.scattering_cross_sections import capture_cross_section, cross_section
@@ -210,3 +211,22 @@ def test_exchange_of_hard_binaries_agrees_with_heggie_hut_and_mcmillan():
     found = cross_sections(rows, even_area=True)
     assert found["exchange"].scaled == pytest.approx(3.91, rel=0.25)  # their fit is good to 25 %
     assert 4.0 < found["resonance"].scaled < 5.1
+
+
+@pytest.mark.slow
+def test_long_resonances_forget_who_came():
+    """Equal masses: each leaves as often as the others, and the pair left has 1/2 <= <e^2>, 1/2 for a thermal distribution."""
+    circular = Part((STAR, STAR), (Orbit(fixed(1.0)),))
+    hard = Scattering(
+        (circular, Part((STAR,))), Approach(fixed(0.1), Distribution("disk", {"high": 20.0}), scaled=True), seed=9
+    )
+    s = hard.sample(np.arange(2000))
+    end = evolve_batch(s.mass, s.position, s.velocity, 1e6, tolerance=1e-10, stop=("escape",))
+    alone = (end.tops[:, :, None] == end.tops[:, None, :]).sum(axis=2) == 1
+    gone = end.parted == 2
+    long, none = gone & (end.minima >= 10), gone & (end.minima == 1)
+    assert long.sum() > 400
+    share = alone[long].mean(axis=0)
+    assert np.abs(share - 1.0 / 3.0).max() < 3.0 * np.sqrt(2.0 / 9.0 / long.sum())
+    assert 0.48 < np.mean(end.orbits[long, 0, 1] ** 2) < 0.62
+    assert alone[none, 2].mean() > 0.5  # a single passage remembers
