@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,13 @@ from .integrators import Evaluation, Interaction, Propagator
 from .particles import SERIAL, UNIT_SYSTEMS, Exchange, InputError, Particles
 from .particles.collective import first_one
 from .particles.units import ENERGY, LENGTH, TIME, VELOCITY
-from .tables import Config, ErrorControl, Gravity
+from .tables import OWN_FORCES, Config, ErrorControl, Gravity
 
 if TYPE_CHECKING:
     from .md.error_control import ErrorControlled
 
 #: Steps in a thermostat's time constant, for methods with short steps, where the job gives none.
 _STEPS_PER_TIME_CONSTANT = 100.0
-#: The name of [forces] where a fall-back is named.
-_OWN_FORCES = "forces"
 #: Strides agree when they differ by less than this share (definitions of the fs differ by 2e-9).
 _SAME = 1e-6
 
@@ -195,7 +193,7 @@ def surround(
     notes: list[str] = []
     names: tuple[str, ...] = ()
     if config.error_control is not None:
-        controlled, notes = _controlled(config, propagator, forces, particles, folder)
+        controlled, notes = _controlled(config, propagator, forces, particles, folder, exchange)
         propagator, names = controlled, tuple(e.name for e in controlled.estimators)
     layer = _thermostat(config, step, particles, exchange)
     if layer is not None:
@@ -203,7 +201,7 @@ def surround(
 
         propagator = Thermostatted(propagator, layer)
     if config.barostat is not None:
-        propagator = _barostatted(config, propagator, forces, step, particles)
+        propagator = _barostatted(config, propagator, forces, step, particles, exchange)
     propagator.start(particles)
     return Surroundings(propagator, layer, names, tuple(notes))
 
@@ -228,7 +226,7 @@ def _thermostat(config: Config, step: float, particles: Particles, exchange: Exc
 
 
 def _barostatted(
-    config: Config, inner: Propagator, forces: Interaction | None, step: float, particles: Particles
+    config: Config, inner: Propagator, forces: Interaction | None, step: float, particles: Particles, exchange: Exchange
 ) -> Propagator:
     table, bath = config.barostat, config.thermostat
     assert table is not None, "asked for"
@@ -250,6 +248,7 @@ def _barostatted(
         every=table.every,
         seed=config.run.seed,
         conserved="nothing" if bath.conserved == "nothing" else "momentum",
+        exchange=exchange,
     )
     return Barostatted(inner, barostat)
 
@@ -258,7 +257,12 @@ def _barostatted(
 
 
 def _controlled(
-    config: Config, stride: Propagator, forces: Interaction | None, particles: Particles, folder: Path
+    config: Config,
+    stride: Propagator,
+    forces: Interaction | None,
+    particles: Particles,
+    folder: Path,
+    exchange: Exchange,
 ) -> tuple[ErrorControlled, list[str]]:
     from .md.error_control import ErrorControlled
 
@@ -269,8 +273,10 @@ def _controlled(
     if calibration is None:
         notes.append("error_control: the model has no calibration in its card; estimators use their general scales")
     names = _usual_estimators(stride, table, calibration) if table.estimators is None else table.estimators
-    estimators = [_estimator(name, table, particles, forces, calibration, folder) for name in dict.fromkeys(names)]
-    fallback = None if table.fallback is None else _fallback(table, particles, forces)
+    estimators = [
+        _estimator(name, table, particles, forces, calibration, folder, exchange) for name in dict.fromkeys(names)
+    ]
+    fallback = None if table.fallback is None else _fallback(table, particles, forces, exchange)
     if fallback is None:
         notes.append("error_control: there is no fallback; a stride that is rejected at its shortest ends the run")
     temperature = table.temperature or (None if bath is None else bath.temperature) or None
@@ -282,6 +288,7 @@ def _controlled(
         calibration=calibration,
         temperature=temperature,
         retry_above=table.retry_above,
+        exchange=exchange,
     )
     return controlled, notes
 
@@ -312,18 +319,23 @@ def _estimator(
     forces: Interaction | None,
     calibration: Any,
     folder: Path,
+    exchange: Exchange,
 ) -> Any:
     from .md.estimators import ESTIMATORS
 
-    made = {"range": _range, "energy": _energy, "ensemble": _ensemble}
+    made: dict[str, Callable[[], dict[str, Any]]] = {
+        "range": lambda: _range(table, particles, calibration),
+        "energy": lambda: _energy(forces),
+        "ensemble": lambda: _ensemble(table, folder, exchange),
+    }
     if name not in ESTIMATORS or name == "local-energy":  # no force of a job file gives energies of atoms
         known = ", ".join(n for n in ESTIMATORS if n != "local-energy")
         raise InputError(f"error_control.estimators: no estimator {name!r}; known: {known}")
-    options = made[name](table, particles, forces, calibration, folder) if name in made else {}
+    options = made[name]() if name in made else {}
     return ESTIMATORS[name](**options)
 
 
-def _range(table: ErrorControl, particles: Particles, forces: Any, calibration: Any, folder: Path) -> dict[str, Any]:
+def _range(table: ErrorControl, particles: Particles, calibration: Any) -> dict[str, Any]:
     units = particles.units
     given = {
         "shortest_pair": (table.shortest_pair, LENGTH),
@@ -340,26 +352,26 @@ def _range(table: ErrorControl, particles: Particles, forces: Any, calibration: 
     return limits
 
 
-def _energy(table: ErrorControl, particles: Particles, forces: Any, calibration: Any, folder: Path) -> dict[str, Any]:
+def _energy(forces: Interaction | None) -> dict[str, Any]:
     if forces is None:
         raise InputError("error_control.estimators: 'energy' needs [forces], for the energy that it watches")
     return {"interaction": forces}
 
 
-def _ensemble(table: ErrorControl, particles: Particles, forces: Any, calibration: Any, folder: Path) -> dict[str, Any]:
+def _ensemble(table: ErrorControl, folder: Path, exchange: Exchange) -> dict[str, Any]:
     from .md.model_library import stride_of
 
     if not table.ensemble:
         raise InputError("error_control.estimators: 'ensemble' needs other models; give error_control.ensemble = [...]")
-    return {"others": [stride_of(model_path(name, folder)) for name in table.ensemble]}
+    return {"others": [stride_of(model_path(name, folder), exchange=exchange) for name in table.ensemble]}
 
 
-def _fallback(table: ErrorControl, particles: Particles, forces: Interaction | None) -> Any:
+def _fallback(table: ErrorControl, particles: Particles, forces: Interaction | None, exchange: Exchange) -> Any:
     from .md.fallback import Fallback
 
     units, name = particles.units, str(table.fallback)
     recipe_step = None
-    if name == _OWN_FORCES:
+    if name == OWN_FORCES:
         if forces is None:
             raise InputError("error_control.fallback = 'forces': there is no [forces]; add it, or name a calculator")
         interaction = forces
@@ -373,4 +385,4 @@ def _fallback(table: ErrorControl, particles: Particles, forces: Interaction | N
         raise InputError("error_control.fallback_step is missing; give the time step of the forces, such as '1 fs'")
     radius = None if table.region is None else units.read(table.region, LENGTH)
     buffer = None if table.buffer is None else units.read(table.buffer, LENGTH)
-    return Fallback(interaction, units.read(step, TIME), radius=radius, buffer=buffer)
+    return Fallback(interaction, units.read(step, TIME), radius=radius, buffer=buffer, exchange=exchange)

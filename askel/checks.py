@@ -15,7 +15,7 @@ import numpy as np
 from .integrators import Propagator, PropagatorEntry
 from .particles import FIELDS, KINDS, Exchange, InputError, Particles
 from .particles.units import LENGTH, TIME
-from .tables import Config
+from .tables import OWN_FORCES, Config
 
 #: Terms of [post_newtonian] that need particles that carry spins, and all of them, by name.
 SPIN_TERMS = ("SO", "SS", "Q")
@@ -34,9 +34,13 @@ def ranks(config: Config, exchange: Exchange) -> None:
     one = _one_rank(exchange)
     if config.forces is not None and config.forces.reference is not None:
         raise InputError(f"forces.reference = {config.forces.reference!r}: a calculator of ASE {one}")
-    for name in ("barostat", "error_control"):
-        if getattr(config, name) is not None:
-            raise InputError(f"{name}: a job with [{name}] {one}")
+    control = config.error_control
+    if control is None:
+        return
+    if control.fallback not in (None, OWN_FORCES):
+        raise InputError(f"error_control.fallback = {control.fallback!r}: a calculator of ASE {one}")
+    if control.region is not None:
+        raise InputError(f"error_control.region: a region that is redone among the paths of the others {one}")
 
 
 def shared_method(config: Config, factory: Any, exchange: Exchange) -> None:

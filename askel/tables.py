@@ -288,6 +288,10 @@ class Barostat(Table):
     every: Count = Field(default=10, description="steps from one rescaling to the next")
 
 
+#: The name of [forces] where a fall-back is named.
+OWN_FORCES = "forces"
+
+
 class ErrorControl(Table):
     """[error_control]: strides are judged atom by atom; what is not good enough is redone by finer means."""
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..particles import InputError, Particles
+from ..particles import SERIAL, Exchange, InputError, Particles
 from .composition import leapfrog
 from .interaction import Evaluation, Interaction
 from .propagator import Capabilities, Change, Outcome, Propagator, Step
@@ -113,6 +113,7 @@ class ForceSteps:
         reaches no further, and nobody crosses in one step); None: it sees all particles
     momentum : "restored": the centre of mass moves uniformly (``restore_momentum``), for interactions that conserve
         momentum; "free": for external fields
+    exchange : Exchange, the interaction's; on several ranks all particles are redone together
 
     Raises
     ------
@@ -127,6 +128,7 @@ class ForceSteps:
         *,
         buffer: float | None = None,
         momentum: Literal["restored", "free"] = "restored",
+        exchange: Exchange = SERIAL,
     ) -> None:
         if not (step > 0.0 and math.isfinite(step)):
             raise InputError(f"the step of the force steps is {step:g}; expected a positive time")
@@ -136,13 +138,14 @@ class ForceSteps:
             raise InputError(f"momentum is {momentum!r}; expected 'restored' or 'free'")
         leapfrog(interaction)  # refuses what depends on velocities
         self.interaction, self.step, self.buffer, self.momentum = interaction, float(step), buffer, momentum
+        self.exchange = exchange
 
     def redo(self, before: Particles, after: Particles, rows: Mask, dt: float) -> Step:
         """Overwrite positions and velocities of ``rows`` in ``after``; with all rows it is plain velocity Verlet."""
         seen = np.ones(before.n, bool) if self.buffer is None else neighbourhood(before, rows, self.buffer)
         state, led = before.select(seen), ~rows[seen]
         path = Path(state.select(led), after.select(seen & ~rows), dt)
-        method = leapfrog(_Held(self.interaction, led))
+        method = leapfrog(_Held(self.interaction, led), exchange=self.exchange)
         carry, count, statistics = method.start(state), self.steps(dt), {"force_steps": 0.0, "evaluations": 0.0}
         tau = dt / count
         for k in range(count):
@@ -152,7 +155,7 @@ class ForceSteps:
             statistics["force_steps"] += 1.0
             statistics["evaluations"] += step.statistics["evaluations"]
             finite = np.isfinite(state.position).all(axis=1) & np.isfinite(state.velocity).all(axis=1)
-            if not finite.all():
+            if self.exchange.reduce(int(not finite.all()), "max"):
                 bad = tuple(int(i) for i in state.identity[~finite])
                 return Step(elapsed=0.0, outcome=Outcome.NOT_FINITE, identities=bad, statistics=statistics)
         after.position[rows], after.velocity[rows] = state.position[~led], state.velocity[~led]

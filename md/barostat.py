@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..integrators import Change, Evaluation, Interaction, Outcome, Propagator, Step, require
-from ..particles import InputError, Particles
+from ..particles import SERIAL, Exchange, InputError, Particles
 from ..particles.noise import Purpose, normal
 from .groups import group_key
 from .layers import Layered, with_work
@@ -98,6 +98,7 @@ class CellRescaling:
     every : steps from one rescaling to the next
     seed : int
     conserved : "momentum" or "nothing"
+    exchange : Exchange, the interaction's; each rank has its own particles, sums are over all
 
     Raises
     ------
@@ -126,6 +127,7 @@ class CellRescaling:
         every: int = 1,
         seed: int = 0,
         conserved: Conserved = "momentum",
+        exchange: Exchange = SERIAL,
     ) -> None:
         require(interaction, "potential_energy", "virial")
         check_bath(temperature, time_constant)
@@ -140,6 +142,7 @@ class CellRescaling:
         self.interaction, self.pressure, self.temperature = interaction, float(pressure), float(temperature)
         self.time_constant, self.compressibility = float(time_constant), float(compressibility)
         self.every, self.seed, self.conserved, self.coupling = every, seed, conserved, coupling
+        self.exchange = exchange
         self._stretch = _COUPLINGS[coupling]
 
     def start(self, particles: Particles) -> CellMemory:
@@ -164,7 +167,7 @@ class CellRescaling:
         out = Evaluation(particles.n, ("potential_energy", "virial"))
         self.interaction.evaluate(particles, out)
         assert out.virial is not None and particles.cell is not None, "asked for, and checked in start"
-        key = group_key(particles.identity)
+        key = group_key(particles.identity, self.exchange)
         noise = normal(self.seed, Purpose.BAROSTAT, memory.steps, [key], 3)[0]
         stretch = self._stretch(self._moment(particles, out.virial, memory.elapsed, noise))
         memory.elapsed = 0.0
@@ -173,7 +176,8 @@ class CellRescaling:
         before = particles.kinetic_energy() + float(out.potential_energy)
         self._apply(particles, stretch)
         self.interaction.evaluate(particles, out)
-        return with_work(step, particles.kinetic_energy() + float(out.potential_energy) - before)
+        given = particles.kinetic_energy() + float(out.potential_energy) - before
+        return with_work(step, float(self.exchange.reduce(given, "sum")))
 
     def membership_changed(self, particles: Particles, memory: CellMemory, change: Change) -> CellMemory:
         """Keep the memory."""
@@ -184,14 +188,16 @@ class CellRescaling:
         volume = abs(float(np.linalg.det(particles.cell)))
         heat = boltzmann(particles.units) * self.temperature
         free = self.conserved == "nothing"
-        w = particles.velocity - (0.0 if free else mean(particles.mass, particles.velocity))
-        inside = particles.mass @ w**2 + np.diagonal(virial) + (0.0 if free else heat)
+        w = particles.velocity - (0.0 if free else mean(particles.mass, particles.velocity, self.exchange))
+        own = particles.mass @ w**2 + np.diagonal(virial)
+        inside = self.exchange.reduce(own, "sum") + (0.0 if free else heat)
         rate = self.compressibility / self.time_constant
         return _Moment(inside / volume, self.pressure, heat, volume, rate, dt, noise)
 
     def _apply(self, particles: Particles, stretch: FloatArray) -> None:
         assert particles.cell is not None, "checked in start"
-        drift = np.zeros(3) if self.conserved == "nothing" else mean(particles.mass, particles.velocity)
+        free = self.conserved == "nothing"
+        drift = np.zeros(3) if free else mean(particles.mass, particles.velocity, self.exchange)
         particles.position *= np.exp(stretch)
         particles.cell *= np.exp(stretch)
         particles.velocity += np.expm1(-stretch) * (particles.velocity - drift)

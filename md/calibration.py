@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..equivariant.graph import neighbour_graph
 from ..integrators import Outcome, Propagator
-from ..particles import UNIT_SYSTEMS, InputError, Particles
+from ..particles import SERIAL, UNIT_SYSTEMS, Exchange, InputError, Particles
 from ..particles.units import VELOCITY
 from .estimator import Context, Estimator, FloatArray, Unscored, is_known, species_of
 from .model_units import MODEL_UNITS
@@ -251,9 +251,9 @@ def _told(defects: Sequence[FloatArray]) -> bool:
     return any(np.any(d > 0.0) for d in defects)
 
 
-def kinetic_temperature(particles: Particles) -> float:
+def kinetic_temperature(particles: Particles, exchange: Exchange = SERIAL) -> float:
     """Return the temperature of the motion relative to the centre of mass, K; raises InputError for a single atom."""
-    found = temperatures(particles, "momentum")[ALL]
+    found = temperatures(particles, "momentum", exchange)[ALL]
     if not np.isfinite(found):
         raise InputError("one atom has no temperature of its own, the scale of thermal motion; give a temperature")
     return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..integrators import Capabilities, Change, ErrorPerStep, Outcome, Propagator, Step
 from ..integrators.report import combine_statistics
-from ..particles import InputError, Particles
+from ..particles import SERIAL, Exchange, InputError, Particles
 from .calibration import Calibration, kinetic_temperature
 from .estimator import SAME_STRIDE, Context, Estimator, FloatArray, Unscored
 from .fallback import Fallback
@@ -91,6 +91,7 @@ class ErrorControlled:
     temperature : K, for the scale of thermal motion; that of the calibration, else of each state, where not given
     retry_above : share of atoms in the offenders' region above which shorter strides are tried before force steps; 0: they
         always are, for calculators that are dear
+    exchange : Exchange, that of the stride and the fall-back; each rank scores its own atoms, and the ranks agree on the rest
 
     Raises
     ------
@@ -109,6 +110,7 @@ class ErrorControlled:
         calibration: Calibration | None = None,
         temperature: float | None = None,
         retry_above: float = 0.25,
+        exchange: Exchange = SERIAL,
     ) -> None:
         able = stride.capabilities
         if not able.strides:
@@ -125,7 +127,7 @@ class ErrorControlled:
             raise InputError(f"error control got temperature = {temperature:g} K; expected a positive number")
         for estimator in estimators:
             estimator.check(able.strides)
-        self.stride, self.estimators, self.fallback = stride, tuple(estimators), fallback
+        self.stride, self.estimators, self.fallback, self.exchange = stride, tuple(estimators), fallback, exchange
         self.tolerance, self.calibration, self.retry_above = float(tolerance), calibration, float(retry_above)
         self.temperature = calibration.temperature if temperature is None and calibration is not None else temperature
         self.capabilities = Capabilities(order=None, strides=able.strides, largest_group=able.largest_group)
@@ -193,7 +195,7 @@ class _Run:
     def refused_start(self) -> _Trouble | None:
         """Refuse a state that is not finite before anything is asked of it."""
         bad = ~_finite(self.particles)
-        return _Trouble(Outcome.NOT_FINITE, self._identities(bad)) if bad.any() else None
+        return _Trouble(Outcome.NOT_FINITE, self._identities(bad)) if self._any(bad) else None
 
     def cover(self, span: float, piece: float) -> _Trouble | None:
         """Do a time of ``span`` in strides of ``piece``."""
@@ -210,13 +212,13 @@ class _Run:
         step = self._try(span)
         verdict = self._judge(before, memory, step, span)
         self._count(strides_tried=1.0)
-        if not verdict.offenders.any():
+        if not self._any(verdict.offenders):
             self._accept(verdict, step, span, "strides_accepted")
             return None
         fallback = self.method.fallback
         rows = None if fallback is None else fallback.rows(before, verdict.offenders)
         finer = self.method.finer(span)
-        if finer is not None and (rows is None or rows.mean() > self.method.retry_above):
+        if finer is not None and (rows is None or self._sum(rows) > self.method.retry_above * self._sum(before.n)):
             self._reject(verdict, span)
             self._restore(before, memory)
             self._count(strides_retried=1.0)
@@ -224,7 +226,7 @@ class _Run:
         if fallback is None or rows is None:
             self._reject(verdict, span)
             outcome = step.outcome if step.outcome.failed else Outcome.OUT_OF_RANGE
-            outcome = outcome if _finite(self.particles).all() else Outcome.NOT_FINITE
+            outcome = Outcome.NOT_FINITE if self._any(~_finite(self.particles)) else outcome
             self.carry.problem = "a stride was rejected at its shortest, and there is no fall-back"
             return _Trouble(outcome, self._identities(verdict.offenders))
         return self._fall_back(fallback, before, memory, rows, verdict, step, span)
@@ -262,9 +264,9 @@ class _Run:
         if redone.outcome is not Outcome.COMPLETED:
             self.carry.problem = problem or redone.outcome.value
             return _Trouble(redone.outcome, redone.identities or self._identities(verdict.offenders))
-        self._count(fallback_atom_time=float(rows.sum()) * abs(span))
+        self._count(fallback_atom_time=self._sum(rows) * abs(span))
         if rows.all():
-            self._count(strides_replaced=1.0, atom_time=float(before.n) * abs(span))
+            self._count(strides_replaced=1.0, atom_time=self._sum(before.n) * abs(span))
         else:
             self._accept(verdict, step, span, "strides_repaired")
         return None
@@ -275,7 +277,7 @@ class _Run:
         """Score a stride with all estimators."""
         n = before.n
         everybody = np.ones(n, bool)
-        if step.outcome is not Outcome.COMPLETED or not _finite(self.particles).all():
+        if step.outcome is not Outcome.COMPLETED or self._any(~_finite(self.particles)):
             self._count(strides_failed=1.0)
             return _Verdict(everybody, math.inf, 0.0)
         offenders, steering, silent = np.zeros(n, bool), np.zeros(n), False
@@ -286,20 +288,20 @@ class _Run:
             except Unscored as problem:
                 self.carry.problem, silent = f"{estimator.name}: {problem}", True
                 continue
-            known = score[np.isfinite(score)].max(initial=0.0)
+            known = self._worst(score[np.isfinite(score)])
             self._count(**{"max_score": known, f"max_score_{estimator.name.replace('-', '_')}": known})
             offenders |= ~(score <= 1.0)
             if estimator.steers:
                 steering = np.maximum(steering, score)
         self.carry.memory = context.memory
         combine_statistics(self.statistics, context.counts)
-        if silent and not offenders.any():
+        if silent and not self._any(offenders):
             return _Verdict(everybody, math.inf, 0.0)  # nothing else explains why an estimator could not be asked
-        return _Verdict(offenders, float(steering.max(initial=0.0)), float(steering[~offenders].max(initial=0.0)))
+        return _Verdict(offenders, self._worst(steering), self._worst(steering[~offenders]))
 
     def _context(self, before: Particles, memory: Any, step: Step, span: float) -> Context:
         m = self.method
-        kelvin = kinetic_temperature(before) if m.temperature is None else m.temperature
+        kelvin = kinetic_temperature(before, m.exchange) if m.temperature is None else m.temperature
         return Context(
             m.stride,
             memory,
@@ -310,12 +312,13 @@ class _Run:
             thermal_energy=boltzmann(before.units) * kelvin,
             calibration=m.calibration,
             memory=self.carry.memory,
+            exchange=m.exchange,
         )
 
     # ------------------------------------------------------------------ steering and counting
 
     def _accept(self, verdict: _Verdict, step: Step, span: float, name: str) -> None:
-        self._count(**{name: 1.0, "atom_time": float(self.particles.n) * abs(span), "min_stride": abs(span)})
+        self._count(**{name: 1.0, "atom_time": self._sum(self.particles.n) * abs(span), "min_stride": abs(span)})
         self.work += step.work
         self.error = max(self.error, verdict.worst_standing)
         self._steer(Step(elapsed=span, error=verdict.worst_standing), self.carry.allowed)
@@ -338,6 +341,18 @@ class _Run:
     def _restore(self, before: Particles, memory: Any) -> None:
         self.particles.copy_from(before)
         self.carry.inner = memory
+
+    def _any(self, rows: NDArray[np.bool_]) -> bool:
+        """Return whether there is a row on any rank."""
+        return bool(self.method.exchange.reduce(int(rows.any()), "max"))
+
+    def _sum(self, counted: NDArray[np.bool_] | int) -> float:
+        """Return a number, or that of the rows of a mask, added up over all ranks."""
+        return float(self.method.exchange.reduce(int(np.sum(counted)), "sum"))
+
+    def _worst(self, scores: FloatArray) -> float:
+        """Return the largest score of all ranks."""
+        return float(self.method.exchange.reduce(float(scores.max(initial=0.0)), "max"))
 
     def _count(self, **counts: float) -> None:
         combine_statistics(self.statistics, {name: float(value) for name, value in counts.items()})

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from ..integrators import Outcome, Propagator, Step
 from ..integrators.report import combine_statistics
-from ..particles import InputError, Particles
+from ..particles import SERIAL, Exchange, InputError, Particles
 
 FloatArray = NDArray[np.float64]
 
@@ -66,6 +66,7 @@ class Context:
     calibration : Scales or None
     memory : name -> array, what estimators keep between strides; part of the carry
     counts : name -> number, goes to the statistics
+    exchange : Exchange; each rank has its own atoms, and scores those
 
     """
 
@@ -79,6 +80,7 @@ class Context:
     calibration: Scales | None = None
     memory: dict[str, FloatArray] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
+    exchange: Exchange = SERIAL
 
     def apply(self, particles: Particles, carry: Any, dt: float, *, times: int = 1) -> Particles:
         """Return a copy of the particles after further strides; raises Unscored when one fails."""

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..equivariant.graph import Graph, neighbour_graph
+from ..equivariant.graph import Graph, shared_graph
 from ..integrators import Evaluation, Interaction, Propagator, require
-from ..particles import InputError, Particles
+from ..particles import Exchange, Halo, InputError, Particles
 from .estimator import (
     TYPICAL_ENERGY_DEFECT,
     TYPICAL_MISMATCH,
@@ -49,12 +49,13 @@ class EnergyDefect(Estimator):
     def defect(self, before: Particles, after: Particles, context: Context) -> FloatArray:
         """Return the defect (n,)."""
         potential = [_remembered(self, state, context) for state in (before, after)]
-        change = after.kinetic_energy() - before.kinetic_energy() + float(potential[1][0] - potential[0][0])
-        each = abs(change - context.step.work) / before.n
+        own = after.kinetic_energy() - before.kinetic_energy() + float(potential[1][0] - potential[0][0])
+        change, count = context.exchange.reduce(np.array([own, before.n]), "sum")
+        each = abs(change - context.step.work) / count
         return ratio(np.full(before.n, each), np.full(before.n, context.thermal_energy))
 
     def potentials(self, particles: Particles) -> FloatArray:
-        """Return the potential energy, (1,)."""
+        """Return the potential energy, (1,); of several ranks, this one's share."""
         out = Evaluation(particles.n, ("potential_energy",))
         self.interaction.evaluate(particles, out)
         return np.array([out.potential_energy])
@@ -95,9 +96,10 @@ class LocalEnergyDefect(Estimator):
             0.5 * state.mass * np.sum(state.velocity**2, axis=1) + _remembered(self, state, context)
             for state in (before, after)
         ]
-        change = totals[1] - totals[0] - context.step.work / before.n
-        graph = _graph(before, self.radius)
-        around = change + np.bincount(graph.receiver, weights=change[graph.sender], minlength=before.n)
+        change = totals[1] - totals[0] - context.step.work / context.exchange.reduce(before.n, "sum")
+        halo, graph = _graph(before, self.radius, context.exchange)
+        sent = np.concatenate([change, halo.forward(change)])[graph.sender]
+        around = change + np.bincount(graph.receiver, weights=sent, minlength=before.n)
         size = 1.0 + np.diff(graph.start)
         return ratio(np.abs(around) / size, np.full(before.n, context.thermal_energy))
 
@@ -111,7 +113,8 @@ def _remembered(estimator: EnergyDefect | LocalEnergyDefect, particles: Particle
     cell = np.zeros((3, 3)) if particles.cell is None else particles.cell
     key, memory, name = np.concatenate([particles.position, cell]), context.memory, estimator.name
     for place in ("new", "old"):
-        if np.array_equal(memory.get(f"{name} {place} at", ()), key):
+        known = np.array_equal(memory.get(f"{name} {place} at", ()), key)
+        if context.exchange.reduce(int(known), "min"):
             return memory[f"{name} {place}"]
     context.count("estimator_energies")
     try:
@@ -119,6 +122,8 @@ def _remembered(estimator: EnergyDefect | LocalEnergyDefect, particles: Particle
     except NotImplementedError:
         raise
     except (ArithmeticError, RuntimeError) as error:  # a calculator that fails where a bad stride led
+        if context.exchange.size > 1:  # the others are waiting in the middle of it
+            raise
         raise Unscored(f"{type(error).__name__}: {error}") from None
     if f"{name} new" in memory:
         memory[f"{name} old"], memory[f"{name} old at"] = memory[f"{name} new"], memory[f"{name} new at"]
@@ -270,7 +275,7 @@ class TrainingRange(Estimator):
             worst = np.linalg.norm(after.position - before.position, axis=1) / self._displacement
         for state in (before, after):
             fast = np.linalg.norm(state.velocity, axis=1) / self._limits(state)
-            worst = np.maximum(worst, np.maximum(fast, self._closeness(state)))
+            worst = np.maximum(worst, np.maximum(fast, self._closeness(state, context.exchange)))
         return worst
 
     def _limits(self, state: Particles) -> FloatArray:
@@ -278,12 +283,13 @@ class TrainingRange(Estimator):
             return np.full(state.n, self._speeds[None])
         return np.array([self._speeds.get(int(z), np.inf) for z in species_of(state)])
 
-    def _closeness(self, state: Particles) -> FloatArray:
+    def _closeness(self, state: Particles, exchange: Exchange) -> FloatArray:
         reach, out = max(self._pairs.values()), np.zeros(state.n)
         if reach == 0.0:
             return out
-        graph, z = _graph(state, reach), species_of(state)
-        length = np.linalg.norm(graph.vectors(state.position), axis=1)
+        halo, graph = _graph(state, reach, exchange)
+        place, z = (np.concatenate([rows, halo.forward(rows)]) for rows in (state.position, species_of(state)))
+        length = np.linalg.norm(graph.vectors(place), axis=1)
         limit = self._pair_table(int(z.max(initial=0)))[z[graph.sender], z[graph.receiver]]
         np.maximum.at(out, graph.receiver, ratio(limit, length))
         return out
@@ -297,10 +303,10 @@ class TrainingRange(Estimator):
         return table
 
 
-def _graph(particles: Particles, cutoff: float) -> Graph:
+def _graph(particles: Particles, cutoff: float, exchange: Exchange) -> tuple[Halo, Graph]:
     periodic = np.zeros(3, bool) if particles.periodic is None else particles.periodic
     cell = particles.cell if periodic.any() else None
-    return neighbour_graph(particles.position, cell, periodic, cutoff)
+    return shared_graph(particles.position, cell, periodic, cutoff, exchange)
 
 
 #: name in job files -> estimator

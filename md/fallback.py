@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..integrators import Interaction, Outcome, Step
 from ..integrators.regions import ForceSteps, neighbourhood
-from ..particles import InputError, Particles
+from ..particles import SERIAL, Exchange, InputError, Particles
 
 
 class Fallback:
@@ -30,10 +30,11 @@ class Fallback:
     momentum : "restored": after a regional repair the centre of mass moves uniformly, by one small shift of all atoms;
         "free": for pinned atoms and external fields
     largest : share of the atoms above which a region is not worth its seam, and all are done
+    exchange : Exchange, the interaction's; on several ranks all atoms are done
 
     Raises
     ------
-    InputError : lengths or times that are not positive, a buffer without a radius
+    InputError : lengths or times that are not positive, a buffer without a radius, a radius on several ranks
 
     """
 
@@ -46,13 +47,16 @@ class Fallback:
         buffer: float | None = None,
         momentum: Literal["restored", "free"] = "restored",
         largest: float = 0.5,
+        exchange: Exchange = SERIAL,
     ) -> None:
         if radius is not None and not (radius >= 0.0 and math.isfinite(radius)):
             raise InputError(f"the radius of the fall-back is {radius:g}; expected a length, or None for all atoms")
         if radius is None and buffer is not None:
             raise InputError("the fall-back has a buffer but no radius; give the radius of the region, or no buffer")
-        self.method = ForceSteps(interaction, step, buffer=buffer, momentum=momentum)
-        self.radius, self.largest = radius, float(largest)
+        if radius is not None and exchange.size > 1:
+            raise InputError("a region is redone among the paths of the others on one rank; give no radius on several")
+        self.method = ForceSteps(interaction, step, buffer=buffer, momentum=momentum, exchange=exchange)
+        self.radius, self.largest, self.exchange = radius, float(largest), exchange
 
     def rows(self, before: Particles, offenders: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the mask (n,) of the atoms to be done, for offenders (n,) bool."""
@@ -76,5 +80,7 @@ class Fallback:
         except NotImplementedError:
             raise
         except (ArithmeticError, RuntimeError) as error:  # failures of calculators are RuntimeErrors
+            if self.exchange.size > 1:  # the others are waiting in the middle of it
+                raise
             problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
             return Step(elapsed=0.0, outcome=Outcome.NOT_CONVERGED), problem
