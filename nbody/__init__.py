@@ -35,6 +35,7 @@ register(
         ("chain_read_out", "cpu"): f"{_K}.chain_coordinates:read_out",
         ("chain_energies", "cpu"): f"{_K}.chain_coordinates:energies",
         ("post_newtonian", "cpu"): f"{_K}.post_newtonian_cpu:accelerations",
+        ("post_newtonian", "cuda"): f"{_K}.post_newtonian_cuda:accelerations",
         ("ensemble_three", "cpu"): f"{_K}.ensemble_cpu:advance",
         ("ensemble_three", "cuda"): f"{_K}.ensemble_cuda:advance",
         ("ensemble_chain", "cpu"): f"{_K}.ensemble_chain_cpu:advance",

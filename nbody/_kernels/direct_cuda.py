@@ -201,7 +201,7 @@ def gather(part, quantity, scale, result, bad):
             bad[0] = STATUS_NOT_FINITE
 
 
-_pull, _pull_jerk, _gather = cuda.jit(pull), cuda.jit(pull_jerk), cuda.jit(gather)
+_pull, _pull_jerk, gather_there = cuda.jit(pull), cuda.jit(pull_jerk), cuda.jit(gather)
 
 
 def launch(n, targets):
@@ -247,7 +247,7 @@ def _collect(kept, part, results):
     for array, factor in results:
         width = _width(array)
         there = kept.moved("", array) if stays(array) else flat[n * quantity : n * (quantity + width)]
-        over(_gather, -(-n // THREADS), THREADS)(part, quantity, factor, there.reshape((n, width)), bad)
+        over(gather_there, -(-n // THREADS), THREADS)(part, quantity, factor, there.reshape((n, width)), bad)
         quantity += width
     quantity, here = 0, None
     for array, _ in results:

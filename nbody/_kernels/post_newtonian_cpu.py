@@ -9,7 +9,7 @@ Legend (one pair, body 1 = i, body 2 = j; n points from j to i; everything dimen
     N, K         a_i = (G m_j / r^2) [N n + K (v_i - v_j)/c];  for body j: swap 1 and 2, x and y, n -> -n, v -> -v,
                  which turns (a, b) into (-b, -a) and leaves d, W and D as they are
 
-`pair_coefficients` and the `_order_*` functions take numbers and return numbers, so that they compile for a GPU too.
+The functions of a pair take numbers and return numbers: `post_newtonian_cuda` compiles them for a GPU.
 """
 
 import math
@@ -303,6 +303,28 @@ def _add_spin_pair(terms, G, c, i, j, r, n0, n1, n2, mass, velocity, spin, accel
 
 
 @_compile
+def cross_coefficients(G, c, m_i, m_j, phi, A0, A1, A2, d0, d1, d2):
+    """Return o, r, f and B of a pair: body j is accelerated by o d, body i by r d + f B, where d = x_i - x_j.
+
+    phi and A: potential and field at j of all bodies that act on it, i included; B is the field of all but i.
+    """
+    inverse_c2 = 1.0 / (c * c)
+    inverse = 1.0 / math.sqrt(d0 * d0 + d1 * d1 + d2 * d2)
+    inverse2 = inverse * inverse
+    gi = G * m_i * inverse
+    gj = G * m_j * inverse
+    others = phi - gi
+    B0 = A0 - gi * inverse2 * d0
+    B1 = A1 - gi * inverse2 * d1
+    B2 = A2 - gi * inverse2 * d2
+    # on j itself, its other neighbours' potential at j times the pull of i (n_ji = -n_ij)
+    own = -4.0 * gi * inverse2 * others * inverse_c2
+    # on i, the other neighbours' potential and field at j
+    radial = gj * inverse2 * (others + 0.5 * (d0 * B0 + d1 * B1 + d2 * B2)) * inverse_c2
+    return own, radial, 3.5 * gj * inverse_c2, B0, B1, B2
+
+
+@_compile
 def _add_cross_terms(G, c, mass, acts, separation, acceleration):
     """Add what Einstein-Infeld-Hoffmann has beyond the pairs, in O(b^2): one potential and one field per body.
 
@@ -310,7 +332,6 @@ def _add_cross_terms(G, c, mass, acts, separation, acceleration):
     (i, j) contributes by itself (k = i) is subtracted, because the pairwise 1PN term has it already.
     """
     b = mass.shape[0]
-    inverse_c2 = 1.0 / (c * c)
     for j in range(b):
         phi = 0.0
         A0 = 0.0
@@ -334,23 +355,10 @@ def _add_cross_terms(G, c, mass, acts, separation, acceleration):
             d0 = separation[i, j, 0]  # from j to i
             d1 = separation[i, j, 1]
             d2 = separation[i, j, 2]
-            inverse = 1.0 / math.sqrt(d0 * d0 + d1 * d1 + d2 * d2)
-            inverse2 = inverse * inverse
-            gi = G * mass[i] * inverse
-            gj = G * mass[j] * inverse
-            # field and potential at j of all bodies but i
-            others = phi - gi
-            B0 = A0 - gi * inverse2 * d0
-            B1 = A1 - gi * inverse2 * d1
-            B2 = A2 - gi * inverse2 * d2
-            # on j itself, its other neighbours' potential at j times the pull of i (n_ji = -n_ij)
-            own = -4.0 * gi * inverse2 * others * inverse_c2
+            own, radial, direct, B0, B1, B2 = cross_coefficients(G, c, mass[i], mass[j], phi, A0, A1, A2, d0, d1, d2)
             acceleration[j, 0] += own * d0
             acceleration[j, 1] += own * d1
             acceleration[j, 2] += own * d2
-            # on i, the other neighbours' potential and field at j
-            radial = gj * inverse2 * (others + 0.5 * (d0 * B0 + d1 * B1 + d2 * B2)) * inverse_c2
-            direct = 3.5 * gj * inverse_c2
             acceleration[i, 0] += radial * d0 + direct * B0
             acceleration[i, 1] += radial * d1 + direct * B1
             acceleration[i, 2] += radial * d2 + direct * B2

@@ -257,8 +257,8 @@ def test_small_launches_do_not_warn():
     from askel.nbody._kernels.launch import over
 
     with pytest.warns(Warning, match="low occupancy"):
-        direct_cuda._gather[1, direct_cuda.THREADS]
-    over(direct_cuda._gather, 1, direct_cuda.THREADS)  # a warning would be an error
+        direct_cuda.gather_there[1, direct_cuda.THREADS]
+    over(direct_cuda.gather_there, 1, direct_cuda.THREADS)  # a warning would be an error
 
 
 @without_device
