@@ -1,8 +1,9 @@
 """Post-Newtonian accelerations and spin precession on a CUDA device; `post_newtonian_reference` is the readable twin.
 
-The terms of a pair are the functions of `post_newtonian_cpu`, the same source compiled for the device. One thread has one body and a
-segment of its partners, and writes for nobody else: partners are met in both directions, twice the work of the CPU, and every
-sum has one order. Segments are added by `direct_cuda.gather`. Cross terms need the potential and field at every body first: `fields`.
+The terms of a pair are the functions of `post_newtonian_cpu`, the same source compiled for the device. One thread has one body
+and a segment of its partners, and writes for nobody else: partners are met in both directions, twice the work of the CPU, and
+every sum has one order. Segments are added by `direct_cuda.gather`. Cross terms need the potential and field at every body
+first: `fields`.
 
 Legend
     field    rows (4) of phi = sum G m_k / r_jk and A = -sum G m_k n_jk / r_jk^2 at body j, of the bodies that act on it
@@ -91,7 +92,10 @@ def fields(G, mass, acts, separation, field):
         if k == j or not acts[k, j]:
             continue
         d0, d1, d2 = separation[k, j, 0], separation[k, j, 1], separation[k, j, 2]  # neighbours in memory for threads
-        inverse = 1.0 / math.sqrt(d0 * d0 + d1 * d1 + d2 * d2)
+        r2 = d0 * d0 + d1 * d1 + d2 * d2
+        if r2 == 0.0:  # `pairs` reports it
+            continue
+        inverse = 1.0 / math.sqrt(r2)
         g = G * mass[k] * inverse
         phi += g
         g *= inverse * inverse
@@ -121,6 +125,7 @@ def pairs(terms, G, c, mass, acts, separation, velocity, spin, field, length, pa
         r2 = d0 * d0 + d1 * d1 + d2 * d2
         if r2 == 0.0:
             met[0] = STATUS_COINCIDENT
+            continue
         r = math.sqrt(r2)
         n0, n1, n2 = d0 / r, d1 / r, d2 / r
         M, q0, q1, q2 = mass[j], velocity[j, 0], velocity[j, 1], velocity[j, 2]
