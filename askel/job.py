@@ -27,7 +27,7 @@ from .parallel import exchange_of_launch
 from .particles import SERIAL, Exchange, InputError, Interrupted, NumericalFailure, Particles
 from .particles.collective import gather, on_first
 from .particles.io_h5md import TrajectoryWriter
-from .particles.io_h5md_ranks import GatheredWriter
+from .particles.io_h5md_ranks import GatheredWriter, PartsWriter, RanksWriter
 from .particles.kernels import compiled_before, watch_compilation
 from .particles.units import TIME
 from .progress import Display, display
@@ -201,17 +201,15 @@ def _start(asked: Request, job: Job) -> Result:
     _warn(job)
     on_first(asked.exchange, outputs.prepare_folder)
     tree = job.simulation().state_dict()
-    rows = int(asked.exchange.reduce(job.particles.n, "sum"))
     with contextlib.ExitStack() as held:
 
-        def begin() -> TrajectoryWriter:
+        def begin() -> None:
             held.enter_context(Lock(outputs.used)).write(text)
-            for old in (outputs.checkpoint, outputs.previous):
-                old.unlink(missing_ok=True)
+            outputs.remove_old()
             save(outputs, tree, text, 0.0, model_digests(job.config, asked.inputs))
-            return _create(outputs, job, text, rows)
 
-        return _run(asked, job, GatheredWriter(asked.exchange, on_first(asked.exchange, begin)), text)
+        on_first(asked.exchange, begin)
+        return _run(asked, job, _new_trajectory(asked, job, text), text)
 
 
 def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
@@ -228,16 +226,13 @@ def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
     text = used_toml(job.config, asked)
     _warn(job)
     lengths = next((o["lengths"] for o in tree["observers"].values() if "lengths" in o), None)
-    rows = int(asked.exchange.reduce(job.particles.n, "sum"))
     with contextlib.ExitStack() as held:
-
-        def begin() -> TrajectoryWriter:
-            held.enter_context(Lock(outputs.used)).write(text)
-            if lengths is None:
-                return _create(outputs, job, text, rows)
-            return TrajectoryWriter.resume(outputs.trajectory, lengths)
-
-        return _run(asked, job, GatheredWriter(asked.exchange, on_first(asked.exchange, begin)), text, saved)
+        on_first(asked.exchange, lambda: held.enter_context(Lock(outputs.used)).write(text))
+        if lengths is None:
+            writer = _new_trajectory(asked, job, text)
+        else:
+            writer = _old_trajectory(asked, job, lengths)
+        return _run(asked, job, writer, text, saved)
 
 
 def _finished(asked: Request, state: Particles) -> Result:
@@ -247,12 +242,31 @@ def _finished(asked: Request, state: Particles) -> Result:
     return Result(state, asked.outputs.trajectory, None)
 
 
-def _create(outputs: Outputs, job: Job, text: str, rows: int) -> TrajectoryWriter:
+def _new_trajectory(asked: Request, job: Job, text: str) -> RanksWriter:
+    """Return the writer of a trajectory that begins."""
+    exchange, path, first = asked.exchange, asked.outputs.trajectory, job.particles
     facts = {"configuration": text, "askel_version": __version__, "seed": job.config.run.seed}
-    return TrajectoryWriter.create(outputs.trajectory, job.particles, overwrite=True, metadata=facts, capacity=rows)
+    if job.config.output.files == "per-rank":
+        return PartsWriter.create(exchange, path, first, facts)
+    rows = int(exchange.reduce(first.n, "sum"))
+    return GatheredWriter(
+        exchange,
+        on_first(
+            exchange,
+            lambda: TrajectoryWriter.create(path, first, overwrite=True, metadata=facts, capacity=rows),
+        ),
+    )
 
 
-def _run(asked: Request, job: Job, writer: GatheredWriter, text: str, saved: Mapping[str, Any] | None = None) -> Result:
+def _old_trajectory(asked: Request, job: Job, lengths: Mapping[str, int]) -> RanksWriter:
+    """Return the writer that goes on with a trajectory, cut back to what the checkpoint knows."""
+    exchange, path = asked.exchange, asked.outputs.trajectory
+    if job.config.output.files == "per-rank":
+        return PartsWriter.resume(exchange, path, lengths, job.particles)
+    return GatheredWriter(exchange, on_first(exchange, lambda: TrajectoryWriter.resume(path, lengths)))
+
+
+def _run(asked: Request, job: Job, writer: RanksWriter, text: str, saved: Mapping[str, Any] | None = None) -> Result:
     """Run to the end with all observers; the trajectory is closed and reported on whatever happens."""
     spent = 0.0 if saved is None else float(saved["wall_time"])
     started = clock.monotonic()
@@ -292,7 +306,7 @@ def _run(asked: Request, job: Job, writer: GatheredWriter, text: str, saved: Map
     return Result(gather(asked.exchange, simulation.particles), asked.outputs.trajectory, report, notes)
 
 
-def _thermometer(writer: GatheredWriter, job: Job) -> Thermometer:
+def _thermometer(writer: RanksWriter, job: Job) -> Thermometer:
     from .thermometer import Thermometer
 
     return Thermometer(writer, job.series_every, job.thermostat, job.exchange)
@@ -311,7 +325,7 @@ def _display(asked: Request, job: Job, thermometer: Thermometer | None) -> Displ
 
 
 def _report(
-    writer: GatheredWriter,
+    writer: RanksWriter,
     job: Job,
     simulation: Simulation,
     outcome: str,

@@ -10,6 +10,8 @@ from typing import IO
 
 from .particles import InputError
 from .particles.io_checkpoint import previous_path
+from .particles.io_journal import journal_path
+from .particles.part_names import part_paths
 
 SUFFIX = ".h5md"
 
@@ -65,7 +67,20 @@ class Outputs:
 
     def existing(self) -> list[Path]:
         """Return the files that are there."""
-        return [p for p in (self.trajectory, self.checkpoint, self.previous, self.used) if p.exists() or p.is_symlink()]
+        names = (self.trajectory, self.checkpoint, self.previous, self.used)
+        return [*(p for p in names if p.exists() or p.is_symlink()), *part_paths(self.trajectory)]
+
+    def remove_old(self) -> None:
+        """Remove the checkpoints of an earlier run, and its trajectory when that is in parts.
+
+        A trajectory in one file stays until the first frame of the new one is there.
+        """
+        for old in (self.checkpoint, self.previous):
+            old.unlink(missing_ok=True)
+        parts = part_paths(self.trajectory)
+        for old in (self.trajectory, *parts) if parts else ():
+            old.unlink(missing_ok=True)
+            journal_path(old).unlink(missing_ok=True)
 
     def refuse_existing(self, job: Path | None) -> None:
         """Raise InputError when a run would write something over; the job file itself is not such a thing."""

@@ -352,6 +352,10 @@ class Output(Table):
     file: Name = Field(
         default="run.h5md", description="the trajectory (*.h5md), relative to the output folder, and inside it"
     )
+    files: Literal["one", "per-rank"] = Field(
+        default="one",
+        description="per-rank: each rank writes a part of the trajectory, *.part-0.h5md, ..., and file shows them as one",
+    )
     every: Time | None = Field(default=None, description="time between frames; t_end / 500 when not given")
     series_every: Time | None = Field(
         default=None, description="time between rows of the energy series; as every, if not given"

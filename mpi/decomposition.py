@@ -23,28 +23,17 @@ Warren & Salmon 1993, doi:10.1145/169627.169640 (a curve cut by work); Springel 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..particles import resolve
+from ..particles.collective import equal_cuts
+from ..particles.exchange import Reducer
 from ._kernels.hilbert_reference import BITS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-_INDEX_BITS = 3 * BITS
-
-
-class Reducer(Protocol):
-    """What the search for cuts needs of an exchange."""
-
-    size: int
-
-    def reduce(self, value: Any, operation: Literal["sum", "min", "max"]) -> Any:
-        """Return a number or an array reduced over all ranks."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -174,24 +163,3 @@ class Decomposition:
         if tree:
             self.cuts = np.array(tree["cuts"], np.int64)
             self.frame = Frame(*(np.array(tree[name]) for name in ("vectors", "periodic", "low", "scale")))
-
-
-def equal_cuts(index: IntArray, work: FloatArray, reducer: Reducer) -> IntArray:
-    """Return the (P - 1,) smallest indices with at least k/P of the work of all ranks below them.
-
-    Parameters
-    ----------
-    index, work : (n,) of this rank's particles, in any order
-
-    """
-    order = np.argsort(index, kind="stable")
-    ascending, below = index[order], np.concatenate([[0.0], np.cumsum(work[order])])
-    whole = reducer.reduce(float(below[-1]), "sum")
-    wanted = whole * np.arange(1, reducer.size) / reducer.size
-    low, high = np.zeros(reducer.size - 1, np.int64), np.full(reducer.size - 1, 2**_INDEX_BITS - 1, np.int64)
-    for _ in range(_INDEX_BITS):
-        middle = low + (high - low) // 2
-        have = reducer.reduce(below[np.searchsorted(ascending, middle, side="left")], "sum")
-        enough = have >= wanted
-        high, low = np.where(enough, middle, high), np.where(enough, low, np.minimum(middle + 1, high))
-    return high

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import AskelError, InputError, Interrupted, NumericalFailure
-from .exchange import Exchange
+from .exchange import Exchange, Reducer
 from .packing import describe_state, empty_like, pack_rows, unpack_rows
 from .particles import Particles
 
 _Result = TypeVar("_Result")
 
+#: Indices and identities are numbers of so many bits.
+INDEX_BITS = 63
 #: exit code -> class of an error that another rank raises again; all others become an ``AskelError`` with that code.
 _CLASSES: dict[int, type[AskelError]] = {kind.exit_code: kind for kind in (InputError, Interrupted)}
 
@@ -54,6 +56,42 @@ def spread(exchange: Exchange, particles: Particles | None, tree: dict | None = 
     words = np.zeros(0, np.uint8) if particles is None else describe_state(particles)
     empty = empty_like(told(exchange, words))
     return exchange.restore(empty if particles is None else particles, tree or {})
+
+
+def equal_cuts(index: NDArray[np.int64], work: NDArray[np.float64], reducer: Reducer) -> NDArray[np.int64]:
+    """Return the (P - 1,) smallest indices with at least k/P of the work of all ranks below them.
+
+    Parameters
+    ----------
+    index, work : (n,) of this rank's particles, in any order
+
+    """
+    order = np.argsort(index, kind="stable")
+    ascending, below = index[order], np.concatenate([[0.0], np.cumsum(work[order])])
+    whole = reducer.reduce(float(below[-1]), "sum")
+    wanted = whole * np.arange(1, reducer.size) / reducer.size
+    low, high = np.zeros(reducer.size - 1, np.int64), np.full(reducer.size - 1, 2**INDEX_BITS - 1, np.int64)
+    for _ in range(INDEX_BITS):
+        middle = low + (high - low) // 2
+        have = reducer.reduce(below[np.searchsorted(ascending, middle, side="left")], "sum")
+        enough = have >= wanted
+        high, low = np.where(enough, middle, high), np.where(enough, low, np.minimum(middle + 1, high))
+    return high
+
+
+def by_cuts(exchange: Exchange, particles: Particles, cuts: NDArray[np.int64]) -> Particles:
+    """Return the particles of all ranks whose identities lie between two cuts, this rank's, in their order.
+
+    Parameters
+    ----------
+    particles : what this rank owns
+    cuts : (P - 1,) ascending; rank r gets the identities with r cuts at or below them
+
+    """
+    rows = pack_rows(particles)
+    owner = np.searchsorted(cuts, particles.identity, side="right")
+    whole = np.concatenate(exchange.alltoall([rows[owner == r] for r in range(exchange.size)]))
+    return unpack_rows(whole[np.argsort(whole["identity"], kind="stable")], particles)
 
 
 @contextmanager

@@ -69,6 +69,16 @@ class Halo(Protocol):
         ...
 
 
+class Reducer(Protocol):
+    """Who adds up over ranks: all that some functions need of an exchange."""
+
+    size: int
+
+    def reduce(self, value: Any, operation: Literal["sum", "min", "max"]) -> Any:
+        """Return a number or an array reduced over all ranks."""
+        ...
+
+
 class Exchange(Protocol):
     """Communication as the rest of Askel sees it. Every call is collective: every rank makes it, even an empty one.
 

@@ -69,11 +69,14 @@ def describe(path: Path) -> dict[str, Any]:
     """Return what a trajectory holds and what its run reported; all frames are read when the file is below a gigabyte."""
     with Trajectory(path) as trajectory:
         frames, times = len(trajectory), trajectory.times
-        last, damaged, checked = _check(trajectory, path.stat().st_size < _CHECK_ALL_BELOW)
+        size = sum(file.stat().st_size for file in (path, *map(path.with_name, trajectory.parts)))
+        last, damaged, checked = _check(trajectory, size < _CHECK_ALL_BELOW)
         report: dict[str, Any] = _or_damaged(lambda: trajectory.report, "report", damaged) or {}
         lengths: dict[str, int] = _or_damaged(trajectory.table_lengths, "tables", damaged) or {}
         facts: dict[str, Any] = {
             "written_by": "askel" if trajectory.own else "another H5MD program",
+            "bytes": size,
+            **_parts(trajectory),
             "frames": frames,
             "particles": last.n if last is not None else 0,
             "particles_ever": trajectory.rows,
@@ -91,6 +94,13 @@ def describe(path: Path) -> dict[str, Any]:
             "frames_checked": checked,
         }
     return facts | {key: value for key, value in report.items() if key not in facts}
+
+
+def _parts(trajectory: Trajectory) -> dict[str, Any]:
+    """Return what is said of a trajectory in parts, and of a part."""
+    if trajectory.parts:
+        return {"parts": len(trajectory.parts), "part_files": trajectory.parts}
+    return {"part_of_run": trajectory.run} if trajectory.run else {}
 
 
 def _check(trajectory: Trajectory, all_of_it: bool) -> tuple[Particles | None, list[str], int]:

@@ -2,7 +2,7 @@
 
 ```
 h5md                            attributes version, groups author, creator, modules/units
-h5md/modules/askel              version, units, unit_length_in_m, unit_mass_in_kg, unit_time_in_s, G, c, fields
+h5md/modules/askel              version, units, unit_length_in_m, unit_mass_in_kg, unit_time_in_s, G, c, fields; run, if in parts
 particles/trajectory/ELEMENT    value (frames, rows, ...), step, time; one element per field of the field table
 particles/trajectory/box        dimension, boundary; edges with value, step, time
 series/NAME, events/KIND        one data set per column, rows are appended
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .fields import FIELDS, Field
 from .io_h5md_units import file_units, mark_unit, write_units
+from .io_hdf5 import subgroup, text_attribute
 from .particles import Particles
 from .units import UnitSystem
 
@@ -44,8 +45,8 @@ def package_version() -> str:
         return "unknown"
 
 
-def make_layout(h5: h5py.File, particles: Particles, author: str) -> None:
-    """Make the groups of a new file for states like ``particles``."""
+def make_layout(h5: h5py.File, particles: Particles, author: str, run: str) -> None:
+    """Make the groups of a new file for states like ``particles``; ``run`` marks files that belong together, or is ""."""
     h5.create_group("h5md").attrs["version"] = np.array([1, 1], np.int32)
     h5.create_group("h5md/author").attrs["name"] = author
     creator = h5.create_group("h5md/creator")
@@ -54,6 +55,8 @@ def make_layout(h5: h5py.File, particles: Particles, author: str) -> None:
     module = h5.create_group(MODULE)
     module.attrs["version"], module.attrs["kind"] = FORMAT_VERSION, "trajectory"
     module.attrs["fields"] = [f.name for f in particles.present()]
+    if run:
+        module.attrs["run"] = run
     write_units(module, particles.units)
     box = h5.create_group(f"{GROUP}/box")
     box.attrs["dimension"], box.attrs["boundary"] = 3, boundary_names(particles.periodic)
@@ -97,6 +100,12 @@ def add_element(
         if name not in group:
             group[name] = h5[f"{GROUP}/position/{name}"]  # a hard link
     return data
+
+
+def run_of(h5: h5py.File) -> str:
+    """Return the mark of the run that a file is a part of; "" where there is none."""
+    module = subgroup(h5, MODULE)
+    return "" if module is None else text_attribute(module, "run")
 
 
 def declare_field(h5: h5py.File, field: Field) -> None:

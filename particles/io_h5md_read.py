@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 from .fields import FIELDS, PARTICLE_FIELDS, Field
-from .io_h5md_layout import FORMAT_VERSION, GROUP, MODULE, REPORT, read_attributes
+from .io_h5md_layout import FORMAT_VERSION, GROUP, MODULE, REPORT, read_attributes, run_of
 from .io_h5md_tables import table_length, tables
 from .io_h5md_units import read_units
 from .io_hdf5 import (
@@ -30,6 +30,7 @@ from .io_hdf5 import (
     subgroup,
     text_attribute,
 )
+from .io_virtual import Parts
 from .particles import Particles
 from .units import UNIT_SYSTEMS, VELOCITY
 
@@ -40,14 +41,20 @@ _VELOCITIES_IN_ASE_UNITS = ("znh5md",)
 class FrameReader:
     """Reads frames of the particle group of an open H5MD file.
 
+    Parameters
+    ----------
+    h5 : the file
+    parts : Parts, the files beside it that its virtual data sets show
+
     Raises
     ------
     InputError : no particle group with positions, shapes that do not fit, a file of a newer version
 
     """
 
-    def __init__(self, h5: h5py.File) -> None:
+    def __init__(self, h5: h5py.File, parts: Parts | None = None) -> None:
         module = subgroup(h5, MODULE)
+        self._parts = parts
         self.own = module is not None
         if module is not None and (number_attribute(module, "version") or 0) > FORMAT_VERSION:
             raise InputError(
@@ -109,24 +116,43 @@ class FrameReader:
         if self._clock is None:
             return np.arange(self.length, dtype=float) * factor
         if self._clock.shape:
-            return np.asarray(read_values(self._clock, slice(0, self.length)), dtype=float) * factor
+            return np.asarray(self._values(self._clock, slice(0, self.length)), dtype=float) * factor
         start = number_attribute(self._clock, "offset") or 0.0
-        step = float(read_values(self._clock))
+        step = float(self._values(self._clock))
         return np.asarray((start + step * np.arange(self.length)) * factor, dtype=float)
 
     def _time(self, frame: int) -> float:
         if self._clock is not None and self._clock.shape:
-            return float(read_values(self._clock, frame, count=1))
+            return float(self._values(self._clock, frame, count=1))
         return float(self.times()[frame])
 
-    def read(self, frame: int) -> Particles:
-        """Return frame ``frame`` (0 <= frame < length), without the rows of absent particles."""
+    def _values(self, data: h5py.Dataset, selection: Any = (), *, count: int | None = None) -> NDArray:
+        return read_values(data, selection, count=count, parts=self._parts)
+
+    def identities(self, rows: slice) -> NDArray[np.int64]:
+        """Return the identity that each of some rows is for, looking back in time until all are known; -1: of none."""
+        data = self.fields["identity"]
+        known = np.full(rows.stop - rows.start, -1, np.int64)
+        for frame in range(self.length - 1, -1, -1):
+            if (known >= 0).all():
+                break
+            there = self._values(data, (frame, rows), count=len(known))
+            known = np.where(known < 0, there, known)
+        return known
+
+    def read(self, frame: int, rows: slice | None = None) -> Particles:
+        """Return frame ``frame`` (0 <= frame < length), without the rows of absent particles; of some rows when given."""
         values: dict[str, Any] = {}
+        n = self._position.shape[1]
+        picked = slice(0, n) if rows is None else rows
         for name, data in self.fields.items():
-            if _varies(data, name):
-                values[name] = read_values(data, frame, count=data.size // max(len(data), 1))
+            if _varies(data, name) and FIELDS[name].scope == "particle":
+                width = data.size // max(len(data) * n, 1)
+                values[name] = self._values(data, (frame, picked), count=width * (picked.stop - picked.start))
+            elif _varies(data, name):
+                values[name] = self._values(data, frame, count=data.size // max(len(data), 1))
             else:
-                values[name] = read_values(data)
+                values[name] = self._values(data, picked if FIELDS[name].scope == "particle" else ())
             values[name] = values[name].astype(FIELDS[name].dtype, copy=False)
         present = values["identity"] >= 0 if "identity" in values else np.isfinite(values["position"]).any(axis=1)
         for name in values:
@@ -166,20 +192,29 @@ class Trajectory:
     ----------
     path : the file, which may be in the course of being written: the frames valid now are seen
 
+    Attributes
+    ----------
+    parts : names of the files beside it that hold the frames, where each rank wrote its own; empty where it holds them
+    run : mark that the parts of one run share, or ""
+
     Raises
     ------
-    InputError : no such file, not H5MD, damaged, of a newer version
+    InputError : no such file, not H5MD, damaged, of a newer version, a part of it is missing
 
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._parts = Parts(self.path)
         self._h5 = open_hdf5(self.path)
         try:
             with reading(self.path):
                 if subgroup(self._h5, "h5md") is None:
                     raise InputError(f"{path} is HDF5 but not H5MD (it has no group 'h5md')")
-                self._frames = FrameReader(self._h5)
+                self.run = run_of(self._h5)
+                self._parts = Parts(self.path, self.run)
+                self._frames = FrameReader(self._h5, self._parts)
+                self.parts = self._parts.check(self._frames.fields["position"])
         except InputError:
             self.close()
             raise
@@ -196,6 +231,16 @@ class Trajectory:
             raise IndexError(f"{self.path} has {n} frames; frame {index} is not among them")
         with reading(self.path):
             return self._frames.read(index % n)
+
+    def stretch(self, index: int, rows: slice) -> Particles:
+        """Return the particles of a frame that are in some rows of the file, rows.start to rows.stop - 1."""
+        with reading(self.path):
+            return self._frames.read(index % len(self), rows)
+
+    def identities(self, rows: slice) -> NDArray[np.int64]:
+        """Return the identity (k,) that each of some rows of the file is for; -1: of none."""
+        with reading(self.path):
+            return self._frames.identities(rows)
 
     def __iter__(self) -> Iterator[Particles]:
         return (self[i] for i in range(len(self)))
@@ -263,6 +308,7 @@ class Trajectory:
 
     def close(self) -> None:
         """Close the file."""
+        self._parts.close()
         with suppress(RuntimeError):  # HDF5 may complain of damage even then
             self._h5.close()
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -154,13 +154,24 @@ def check_rows(data: h5py.Dataset) -> int:
     return rows
 
 
-def read_values(data: h5py.Dataset, selection: Any = (), *, count: int | None = None) -> NDArray:
+class PartsReader(Protocol):
+    """Who reads virtual data sets: ``io_virtual.Parts``."""
+
+    def read(self, data: h5py.Dataset, selection: Any) -> NDArray:
+        """Return a part of a virtual data set."""
+        ...
+
+
+def read_values(
+    data: h5py.Dataset, selection: Any = (), *, count: int | None = None, parts: PartsReader | None = None
+) -> NDArray:
     """Return a part of a data set as an array.
 
     Parameters
     ----------
     selection : what h5py takes between brackets
     count : number of values the selection has; all of them when not given
+    parts : reads virtual data sets, which HDF5 cannot through our file driver
 
     Raises
     ------
@@ -172,8 +183,12 @@ def read_values(data: h5py.Dataset, selection: Any = (), *, count: int | None = 
         raise InputError(
             f"{label(data)} asks for {size / 2**30:.3g} GiB; this machine reads {memory_limit() >> 30} GiB"
         )
+    if data.is_virtual and parts is None:
+        raise InputError(f"{label(data)} shows other files; copy it into one file (h5repack)")
     try:
-        return np.asarray(data[selection])
+        return np.asarray(data[selection]) if parts is None or not data.is_virtual else parts.read(data, selection)
+    except AskelError:
+        raise
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         raise InputError(f"{label(data)} is damaged ({str(error).splitlines()[0][:120]})") from None
 

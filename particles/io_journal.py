@@ -116,6 +116,9 @@ class JournaledFile:
         self._settled = self.size  # what is on the disk and consistent
         self._limit = _round_up(self.size)
 
+    def __repr__(self) -> str:
+        return str(self.path)  # h5py takes it for the name of the file
+
     # -- what HDF5 calls ------------------------------------------------------------------------------------------
 
     def seek(self, offset: int, whence: int = 0) -> int:

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from askel.mpi._kernels.hilbert_reference import BITS
-from askel.mpi.decomposition import Decomposition, Frame, equal_cuts, filled_cell
+from askel.mpi.decomposition import Decomposition, Frame, filled_cell
 from askel.mpi.halo import image_shifts, stretch_boxes
 from askel.mpi.world import rank_threads
 from askel.particles import FIELDS, UNIT_SYSTEMS, Particles, resolve
+from askel.particles.collective import equal_cuts
 from askel.particles.packing import describe_state, empty_like, pack_rows, unpack_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st

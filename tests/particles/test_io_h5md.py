@@ -165,7 +165,7 @@ def test_names_of_tables(tmp_path, name):
 
 def test_rows_reach_the_disk_without_frames(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("askel.particles.io_h5md_write.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("askel.particles.io_h5md_records.time.monotonic", lambda: now[0])
     writer = TrajectoryWriter.create(tmp_path / "t.h5md", make())
     writer.append_row("series/x", {"a": 1})
     assert not (tmp_path / "t.h5md").exists()

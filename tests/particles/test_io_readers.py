@@ -10,6 +10,7 @@ from ase.build import bulk, molecule
 from askel.particles import KINDS, UNIT_SYSTEMS, Particles
 from askel.particles.files import info, read, write
 from askel.particles.io_h5md import TrajectoryWriter
+from askel.particles.io_h5md_ranks import PartsWriter
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
@@ -35,15 +36,24 @@ def images(kind):
         yield atoms
 
 
-@pytest.fixture(params=["molecule", "crystal"])
-def molecular(request, tmp_path):
-    atoms = list(images(request.param))
+@pytest.fixture(params=["molecule", "crystal", "crystal in parts"])
+def molecular(request, tmp_path, run_ranks):
+    atoms = list(images(request.param.split()[0]))
     states = [Particles.from_ase(a) for a in atoms]
-    with TrajectoryWriter.create(tmp_path / "run.h5md", states[0]) as writer:
-        for k, state in enumerate(states):
-            writer.append(state, 10 * k)
-            writer.append_row("series/energy", {"time": state.time, "energy": 1.0})
-            writer.append_row("series/energy", {"time": state.time, "energy": 1.0})
+
+    def write(exchange):
+        own = [state.select(np.arange(exchange.rank, state.n, exchange.size)) for state in states]
+        if exchange.size > 1:
+            writer = PartsWriter.create(exchange, tmp_path / "run.h5md", own[0], {})
+        else:
+            writer = TrajectoryWriter.create(tmp_path / "run.h5md", own[0])
+        with writer:
+            for k, state in enumerate(own):
+                writer.append(state, 10 * k)
+                writer.append_row("series/energy", {"time": state.time, "energy": 1.0})
+                writer.append_row("series/energy", {"time": state.time, "energy": 1.0})
+
+    run_ranks(3 if request.param.endswith("parts") else 1, write)
     return tmp_path / "run.h5md", atoms
 
 
