@@ -6,14 +6,17 @@ from ..particles import register
 from ..particles.lazy import lazily
 
 _K = "askel.equivariant._kernels"
+_BACKENDS = ("reference", "cpu", "cuda")
 
 register(
     {
         (operation, backend): f"{_K}.coupling_{backend}:{operation}"
         for operation in ("couple", "couple_x", "couple_w", "couple_y")
-        for backend in ("reference", "cpu")
+        for backend in _BACKENDS
     }
-    | {("couple_tabulated", backend): f"{_K}.tabulated_{backend}:couple_tabulated" for backend in ("reference", "cpu")}
+    | {("couple_tabulated", backend): f"{_K}.tabulated_{backend}:couple_tabulated" for backend in _BACKENDS}
+    | {(name, "cuda"): f"{_K}.edges_cuda:{name}" for name in ("near_counts", "near_edges", "table_places")}
+    | {("network_device", "cuda"): f"{_K}.device_cuda:network_device"}
 )
 
 #: public name -> module, imported when first asked for; the network and batches need torch, the others do not

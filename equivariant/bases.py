@@ -41,7 +41,7 @@ def speed_basis(speed: Any, a: Architecture, xp: ModuleType) -> Any:
     g(u) = exp(-u^2/(2 d^2)), mu_k = k d up to ``speed_limit``; g(s - mu_k) alone where ``speed_basis`` is "plain"
     """
     width = a.speed_limit / max(a.speed_functions - 1, 1)
-    centres = width * xp.arange(a.speed_functions, dtype=speed.dtype)
+    centres = width * xp.arange(a.speed_functions, dtype=speed.dtype, device=speed.device)
     gauss = xp.exp(-0.5 * ((speed[:, None] - centres) / width) ** 2)
     if a.speed_basis == "plain":
         return gauss

@@ -45,7 +45,7 @@ class Engine:
     ----------
     model : Model with head "stride"
     dtype : "float32" or "float64", of features and weights; positions, edges and momenta are float64 always
-    backend : what computes, "cpu" or "reference"
+    backend : what computes: "cpu", "cuda" or "reference"
     threads : of the kernels; None: as numba was started. BLAS has one
     exchange : Exchange; each rank has its own atoms, and features of those within one cutoff are sent before every layer
 
@@ -57,7 +57,7 @@ class Engine:
 
     Raises
     ------
-    InputError : a model of another head, an unknown dtype
+    InputError : a model of another head, an unknown dtype or backend, no CUDA device for "cuda"
 
     """
 
@@ -161,7 +161,8 @@ class Engine:
             found = neighbour_graph(places, cell, periodic, self.architecture.cutoff + beyond, atoms.starts)
             return found.reordered(whole).into(n)
 
-        edges = self._do.edges(graph, places[whole], self.architecture.l_max, (order, cell, periodic, atoms.starts))
+        same = (order, cell, periodic, atoms.starts) if self.exchange.size == 1 else None  # ghosts come and go
+        edges = self._do.edges(graph, places[whole], self.architecture, same)
         self._refuse_close(*edges.closest(), order)
         return edges
 

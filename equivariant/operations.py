@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..particles import InputError, resolve
 from . import activations
+from .architecture import Architecture
 from .graph import Graph
 from .harmonics import solid_harmonics
 from .paths import Irreps, Paths
@@ -61,13 +62,19 @@ class Operations(Protocol):
         """Return an array of the backend in the features' dtype, contiguous."""
         ...
 
-    def edges(self, graph: Callable[[float], Graph], places: FloatArray, l_max: int, same: tuple[Any, ...]) -> Edges:
+    def edges(
+        self,
+        graph: Callable[[float], Graph],
+        places: FloatArray,
+        architecture: Architecture,
+        same: tuple[Any, ...] | None,
+    ) -> Edges:
         """Return the edges between ``places`` (m, 3) Angstrom, on the host.
 
         Parameters
         ----------
         graph : reach beyond the cutoff in Angstrom -> Graph of the places
-        same : what the graph depends on beside the places; a graph may be used again while it does not change
+        same : what the graph depends on beside the places: it may be used again while this does not change; None: never
 
         """
         ...
@@ -98,7 +105,7 @@ class Operations(Protocol):
 
 
 #: backend -> what computes, made of (dtype, backend)
-_BACKENDS = {"cpu": "operations:Host", "reference": "operations:Host"}
+_BACKENDS = {"cpu": "operations:Host", "reference": "operations:Host", "cuda": "device:Device"}
 
 
 def operations(backend: str, dtype: np.dtype) -> Operations:
@@ -138,10 +145,14 @@ class Host:
         return np.ascontiguousarray(x, self._dtype)
 
     def edges(
-        self, graph: Callable[[float], Graph], places: FloatArray, l_max: int, same: tuple[Any, ...]
+        self,
+        graph: Callable[[float], Graph],
+        places: FloatArray,
+        architecture: Architecture,
+        same: tuple[Any, ...] | None,
     ) -> HostEdges:
         """Return the edges of the graph."""
-        return HostEdges.of(graph(0.0), places, l_max, self._dtype)
+        return HostEdges.of(graph(0.0), places, architecture.l_max, self._dtype)
 
     def messages(self, paths: Paths, x: NDArray, edges: HostEdges, table: RadialTable) -> NDArray:
         """Return the messages, by the kernel ``couple_tabulated``."""

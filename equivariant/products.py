@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..particles import resolve
 from .paths import Paths
 
 _ARGUMENTS = ("x", "y", "w", "g")
+#: derivative for an argument -> what its kernel takes, in this order
+_TAKEN = {"g": ("x", "y", "w"), "x": ("g", "y", "w"), "w": ("x", "y", "g"), "y": ("x", "w", "g")}
+#: kind of torch's device -> backend of the kernels
+_BACKENDS = {"cpu": "cpu", "cuda": "cuda"}
 
 
 @dataclass(eq=False)
@@ -35,20 +37,14 @@ class Links:
     ghosts: int = 0
 
     @cached_property
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sender and receiver as NumPy views."""
-        return self.sender.numpy(), self.receiver.numpy()
-
-    @cached_property
-    def start(self) -> NDArray[np.int64]:
+    def start(self) -> Tensor:
         """(n + 1,) first edge of each receiver."""
-        return _first(self.arrays[1], self.n)
+        return _first(self.receiver, self.n)
 
     @cached_property
-    def by_sender(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def by_sender(self) -> tuple[Tensor, Tensor]:
         """The order (E,) of edges by sender, and the first of each sender (n + ghosts + 1,)."""
-        sender = self.arrays[0]
-        return np.argsort(sender, kind="stable"), _first(sender, self.n + self.ghosts)
+        return torch.argsort(self.sender, stable=True), _first(self.sender, self.n + self.ghosts)
 
     @classmethod
     def own(cls, n: int) -> Links:
@@ -57,10 +53,15 @@ class Links:
         return cls(index, index, n)
 
 
-def _first(index: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    start = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(index, minlength=n), out=start[1:])
+def _first(index: Tensor, n: int) -> Tensor:
+    start = torch.zeros(n + 1, dtype=torch.int64, device=index.device)
+    torch.cumsum(torch.bincount(index, minlength=n), 0, out=start[1:])
     return start
+
+
+def memory(tensor: Tensor) -> Any:
+    """Return a tensor as kernels take it: the same memory, as a NumPy array where it is the host's."""
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
 
 
 def couple(paths: Paths, links: Links, x: Tensor, y: Tensor, w: Tensor) -> Tensor:
@@ -74,10 +75,10 @@ def couple(paths: Paths, links: Links, x: Tensor, y: Tensor, w: Tensor) -> Tenso
 
     Returns
     -------
-    flat tensor of rows * n * C numbers, laid out as ``paths`` says; on the CPU by fused kernels, elsewhere by torch
+    flat tensor of rows * n * C numbers, laid out as ``paths`` says; by fused kernels on the CPU and on CUDA, elsewhere by torch
 
     """
-    if x.device.type == "cpu":
+    if x.device.type in _BACKENDS:
         return _Derivative.apply("g", paths, links, x, y, w, None)
     return couple_by_matrices(paths, links, x, y, w)
 
@@ -110,25 +111,23 @@ class _Derivative(torch.autograd.Function):
 
 
 def _kernel(of: str, paths: Paths, links: Links, tensors: dict[str, Tensor | None]) -> Tensor:
-    given = {name: t.detach().contiguous().numpy() for name, t in tensors.items() if t is not None}
+    given = {name: t.detach().contiguous() for name, t in tensors.items() if t is not None}
     sample = next(iter(given.values()))
-    sender, receiver = links.arrays
-    tables = (paths.table, paths.entries, paths.values.astype(sample.dtype))
     channels = (given["x"] if "x" in given else given["w"]).shape[2]
-    if of == "g":
-        out = np.empty(paths.rows * links.n * channels, sample.dtype)
-        resolve("couple")(given["x"], given["y"], given["w"], sender, receiver, links.start, *tables, out)
-    elif of == "x":
-        out = np.empty((links.n + links.ghosts, paths.dim_in, channels), sample.dtype)
-        order, start = links.by_sender
-        resolve("couple_x")(given["g"], given["y"], given["w"], sender, receiver, order, start, *tables, out)
-    elif of == "w":
-        out = np.empty((len(sender), paths.n, channels), sample.dtype)
-        resolve("couple_w")(given["x"], given["y"], given["g"], sender, receiver, *tables, out)
-    else:
-        out = np.empty((len(sender), (paths.l_max + 1) ** 2), sample.dtype)
-        resolve("couple_y")(given["x"], given["w"], given["g"], sender, receiver, *tables, out)
-    return torch.from_numpy(out)
+    edges = len(links.sender)
+    shape: tuple[int, ...] = {
+        "g": (paths.rows * links.n * channels,),
+        "x": (links.n + links.ghosts, paths.dim_in, channels),
+        "w": (edges, paths.n, channels),
+        "y": (edges, (paths.l_max + 1) ** 2),
+    }[of]
+    order = (links.start,) if of == "g" else links.by_sender if of == "x" else ()
+    out = sample.new_empty(shape)
+    arrays = (*(given[name] for name in _TAKEN[of]), links.sender, links.receiver, *order)
+    values = torch.from_numpy(paths.values).to(sample.dtype).numpy()
+    kernel = resolve("couple" if of == "g" else f"couple_{of}", _BACKENDS[sample.device.type])
+    kernel(*(memory(a) for a in arrays), paths.table, paths.entries, values, memory(out))
+    return out
 
 
 def couple_by_matrices(paths: Paths, links: Links, x: Tensor, y: Tensor, w: Tensor, chunk: int = 2048) -> Tensor:

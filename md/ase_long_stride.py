@@ -54,6 +54,7 @@ class LongStride(MolecularDynamics):
     | ``rng`` | seed (int), or a NumPy generator that one is drawn from; ``.seed`` says which it became | fresh |
     | ``energy_interval`` | strides between two energies asked of ``atoms.calc`` for the energy defect in ``report()`` | never |
     | ``precision`` | "float32" or "float64", of the network; positions and momenta are float64 always | "float32" |
+    | ``backend`` | "cpu", or "cuda": the network on a GPU (needs ``askel[cuda]`` and a torch built for CUDA) | "cpu" |
 
     No step asks for forces, whatever calculator the atoms have; the barostat, the fallback and ``energy_interval`` do, and
     so does a logger's energy column (nan without a calculator). What the user does to the atoms between two steps (momenta,
@@ -100,6 +101,7 @@ class LongStride(MolecularDynamics):
         rng: Any = None,
         energy_interval: int | None = None,
         precision: str = "float32",
+        backend: str = "cpu",
     ) -> None:
         if not isinstance(atoms, Atoms):
             raise InputError(f"LongStride got {type(atoms).__name__}; expected ase.Atoms (filters are not supported)")
@@ -109,6 +111,7 @@ class LongStride(MolecularDynamics):
             model,
             timestep,
             precision,
+            backend,
             thermostat=thermostat,
             temperature_K=temperature_K,
             thermostat_options={"friction": friction, "taut": taut, "tdamp": tdamp, "tchain": tchain, "tloop": tloop},

@@ -68,10 +68,11 @@ class StrideOptions:
         model: str | Path | Model | StrideEngine | LearnedStride,
         timestep: float | None,
         precision: str,
+        backend: str,
         **others: Any,
     ) -> StrideOptions:
         """Return the options with the stride of a model; raises InputError for what ``stride_of``, ``chosen_stride`` refuse."""
-        stride = stride_of(model, precision)
+        stride = stride_of(model, precision, backend)
         return cls(stride, chosen_stride(stride, timestep), **others)
 
     def assemble(self, atoms: Atoms, seed: int) -> tuple[Propagator, Layer | None]:

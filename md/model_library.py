@@ -62,7 +62,11 @@ def open_model(model: str | Path | Model) -> Model:
 
 
 def stride_of(
-    model: str | Path | Model | StrideEngine | LearnedStride, precision: str = "float32", *, exchange: Exchange = SERIAL
+    model: str | Path | Model | StrideEngine | LearnedStride,
+    precision: str = "float32",
+    backend: str = "cpu",
+    *,
+    exchange: Exchange = SERIAL,
 ) -> LearnedStride:
     """Return the stride of a shipped name, a path, a ``Model``, or an engine; a ``LearnedStride`` is returned as it is.
 
@@ -70,11 +74,12 @@ def stride_of(
     ----------
     model : what holds the network
     precision : "float32" or "float64", of its features; engines have theirs
+    backend : what computes, "cpu", "cuda" or "reference"; engines have theirs
     exchange : Exchange, of names, paths and models
 
     Raises
     ------
-    InputError : no such model, a damaged one, another head
+    InputError : no such model, a damaged one, another head; a backend that this machine cannot run
 
     """
     if isinstance(model, LearnedStride):
@@ -89,7 +94,8 @@ def stride_of(
         )
     from ..equivariant.engine import Engine
 
-    return LearnedStride(Engine(loaded, dtype=precision, exchange=exchange), name=name, exchange=exchange)
+    engine = Engine(loaded, dtype=precision, backend=backend, exchange=exchange)
+    return LearnedStride(engine, name=name, exchange=exchange)
 
 
 def model_name(model: str | Path | Model) -> str:
