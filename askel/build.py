@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import build_stride, checks
 from .config import as_tables, parse
 from .integrators import (
     PROPAGATORS,
     Controller,
     ErrorPerStep,
-    Evaluation,
     Fixed,
     Interaction,
     Observer,
@@ -37,7 +34,7 @@ from .integrators import (
 from .integrators.step_doubling import StepDoubling
 from .options import options_of
 from .particles import SERIAL, Exchange, InputError, Particles, UnitSystem
-from .particles.collective import first_one, on_first, spread
+from .particles.collective import on_first, spread
 from .particles.units import LENGTH, TIME, parse_quantity
 from .sources import particles_of
 from .tables import Config
@@ -339,18 +336,8 @@ def _interaction(config: Config, units: UnitSystem, exchange: Exchange) -> Inter
             options[name] = units.read(value, LENGTH) if name == "softening" else value
         elif name != "kind" and value != field.default:
             raise InputError(f"gravity.{name} = {value!r}: kind {table.kind!r} does not take it; remove it")
-    if exchange.size > 1:
-        first_one(exchange, lambda: _compile(factory, options))
     interaction: Interaction = factory(**options, exchange=exchange)
     return interaction
-
-
-def _compile(factory: Any, options: Mapping[str, Any]) -> None:
-    """Compute the gravity of a few particles, so that its kernels are compiled."""
-    few = np.random.default_rng(0).random((64, 3))
-    smallest = {"leaf_size": 4} if "leaf_size" in inspect.signature(factory).parameters else {}
-    interaction = factory(**{**options, **smallest})
-    interaction.evaluate(Particles(np.ones(len(few)), few, 0.0 * few), Evaluation(len(few)))
 
 
 def _load(path: str) -> Any:

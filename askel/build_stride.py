@@ -13,7 +13,6 @@ import numpy as np
 
 from .integrators import Evaluation, Interaction, Propagator
 from .particles import SERIAL, UNIT_SYSTEMS, Exchange, InputError, Particles
-from .particles.collective import first_one
 from .particles.units import ENERGY, LENGTH, TIME, VELOCITY
 from .tables import OWN_FORCES, Config, ErrorControl, Gravity
 
@@ -154,21 +153,9 @@ def stride_and_step(
                 f"{', '.join(f'{h * fs:g}' for h in known)} fs"
             )
     if config.error_control is None or config.error_control.fallback is None:
-        if exchange.size > 1:
-            first_one(exchange, lambda: _compile(factory(model_path(str(settings.model), folder), **options), step))
         # what the very first stride refuses is found before anything is written
         stride.advance(particles.clone(), stride.start(particles), step)
     return stride, step
-
-
-def _compile(stride: Any, step: float) -> None:
-    """Do a stride of two atoms, so that the kernels are compiled."""
-    engine = stride.engine
-    apart = 0.5 * (engine.shortest + engine.architecture.cutoff)
-    position, kinds = np.array([[0.0, 0.0, 0.0], [apart, 0.0, 0.0]]), np.full(2, engine.architecture.species[0])
-    mass = np.full(2, engine.architecture.masses[0])
-    pair = Particles(mass, position, 1e-3 * position[::-1], units=UNIT_SYSTEMS["ase"], species=kinds)
-    stride.advance(pair, stride.start(pair), step)
 
 
 def whole_strides(span: float, step: float) -> tuple[float, bool]:

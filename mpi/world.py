@@ -22,8 +22,10 @@ from ..particles import InputError, MissingDependency, Traffic
 Bytes = NDArray[np.uint8]
 Operation = Literal["sum", "min", "max"]
 
-#: Seconds in which a rank that waits does nothing else, and from one look to the next after that.
-_SPIN, _NAP = 1e-4, 2e-5
+#: Seconds in which a rank that waits does nothing else, and from one look to the next after that: shortest, longest.
+_SPIN, _NAP, _SLEEP = 1e-4, 2e-5, 5e-3
+#: Share of the time waited so far that may pass until the next look.
+_LATER = 0.01
 #: Seconds a failing rank waits to see whether the others fail too.
 _PATIENCE = 2.0
 #: Seconds in which a launcher hands on what was printed.
@@ -124,10 +126,11 @@ class World:
 
     def _finish(self, *requests: Any) -> None:
         """Wait for requests; after a short while leave the core to others, who may be those that are waited for."""
-        patient, begun = time.perf_counter() + _SPIN, time.process_time()
+        started, begun = time.perf_counter(), time.process_time()
         while not self._mpi.Request.Testall(requests):
-            if time.perf_counter() > patient:
-                time.sleep(_NAP)
+            waited = time.perf_counter() - started
+            if waited > _SPIN:
+                time.sleep(min(max(_NAP, _LATER * waited), _SLEEP))
         self.traffic.waited += time.process_time() - begun
 
     def cores_of_node(self) -> list[frozenset[int]]:

@@ -144,15 +144,6 @@ def on_first(exchange: Exchange, act: Callable[[], _Result]) -> _Result | None:
         return act() if exchange.rank == 0 else None
 
 
-def first_one(exchange: Exchange, act: Callable[[], None]) -> None:
-    """Let rank 0 act before the others: what it compiles, they find compiled."""
-    if exchange.rank == 0:
-        act()
-    exchange.barrier()
-    if exchange.rank > 0:
-        act()
-
-
 def agreed_failure(exchange: Exchange, failure: NumericalFailure | None) -> None:
     """Raise, on all ranks, a failure that any rank has, with the particles that all ranks name."""
     if not exchange.reduce(int(failure is not None), "max"):

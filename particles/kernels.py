@@ -5,6 +5,9 @@ A kernel takes arrays and numbers and returns a status code. The backend ``refer
 
 numba's disk cache does not notice when a *called* function in another file changes, therefore it lives in a folder
 named by the digest of all kernel sources, set here before any kernel is imported.
+
+Processes that share this folder, ranks or runs started side by side, compile each function once between them: one does,
+the others wait for it and find the code on the disk.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from .errors import InputError
@@ -52,7 +56,10 @@ def resolve(operation: str, backend: str = "cpu") -> Callable[..., Any]:
     if backend != "reference":
         use_kernel_cache()
     module, _, name = path.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    home = importlib.import_module(module)
+    if backend == "cpu":
+        _compile_one_at_a_time(home)
+    function: Callable[..., Any] = getattr(home, name)
     return function
 
 
@@ -105,6 +112,64 @@ def use_kernel_cache() -> None:
         folder = Path(tempfile.mkdtemp(prefix="askel-numba-"))
     numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     _cache_in_use = True
+
+
+def _compile_one_at_a_time(home: ModuleType) -> None:
+    """Make numba's functions in a module take turns, among all processes, when they are compiled."""
+    from numba.core.registry import CPUDispatcher
+
+    for function in vars(home).values():
+        if isinstance(function, CPUDispatcher) and "compile" not in vars(function):
+            vars(function)["compile"] = _in_turn(function)
+
+
+def _in_turn(function: Any) -> Callable[[Any], Any]:
+    """Return the ``compile`` of a function of numba, done while no other process does the same.
+
+    What it does first is to look on the disk, so that who has waited finds what the other has compiled.
+    """
+    import llvmlite.binding
+    import numba
+    from numba.core.compiler_lock import global_compiler_lock
+
+    compile_or_load, name = function.compile, f"{function.__module__}.{function.__qualname__}"
+    processor = llvmlite.binding.get_host_cpu_name()
+
+    def compile_in_turn(signature: Any) -> Any:
+        key = hashlib.sha256(f"{name} {signature} {processor}".encode()).hexdigest()[:32]
+        turns = Path(numba.config.CACHE_DIR) / "turns"  # type: ignore[attr-defined]
+        with global_compiler_lock, turn(turns / key):  # first the lock of threads: kernels that call each other nest
+            return compile_or_load(signature)
+
+    return compile_in_turn
+
+
+@contextmanager
+def turn(file: Path) -> Iterator[None]:
+    """Let one process at a time through, until one has come to the end of the context: from then on there is no waiting.
+
+    The lock is the operating system's and ends with its process, however that ends. Where files cannot be locked nobody waits.
+
+    Parameters
+    ----------
+    file : which turns these are; it holds a byte when one process is through
+
+    """
+    try:
+        import fcntl
+
+        file.parent.mkdir(exist_ok=True)
+        taken = file.open("ab", buffering=0)
+    except (ImportError, OSError):
+        yield
+        return
+    with taken:
+        if file.stat().st_size == 0:
+            with suppress(OSError):
+                fcntl.flock(taken, fcntl.LOCK_EX)
+        yield
+        with suppress(OSError):
+            taken.write(b"." if file.stat().st_size == 0 else b"")
 
 
 def compiled_before(module: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from askel.particles import SERIAL, Particles
-from askel.particles.collective import agree, first_one, gather, spread, together
+from askel.particles.collective import agree, gather, spread, together
 
 PROGRAM = Path(__file__).resolve().parent / "programs" / "exchanges.py"
 CHECKS = re.findall(r"^def (check_\w+)", PROGRAM.read_text(), re.MULTILINE)
@@ -31,9 +31,6 @@ def test_serial_does_nothing():
     assert SERIAL.ghosts(particles, ("position",), 1.0).n == 0
     assert SERIAL.reduce(3.5, "sum") == 3.5 and SERIAL.allgather(np.arange(3))[0].tolist() == [0, 1, 2]
     agree(SERIAL, None)
-    seen = []
-    first_one(SERIAL, lambda: seen.append(1))
-    assert seen == [1]
     with pytest.raises(ZeroDivisionError), together(SERIAL):
         raise ZeroDivisionError
     assert SERIAL.traffic.bytes == {}

@@ -8,7 +8,7 @@ from askel.equivariant import Engine
 from askel.md.model_library import open_model
 from askel.mpi import RankExchange, the_world
 from askel.particles import InputError
-from askel.particles.collective import first_one, gather, spread
+from askel.particles.collective import gather, spread
 from askel.particles.files import read
 
 STRUCTURES = Path(__file__).resolve().parents[3] / "examples" / "structures"
@@ -39,7 +39,6 @@ def check(world, model, system, dtype, bound):
     exchange, whole = RankExchange(world), whole_state(system)
     mine = spread(exchange, whole if exchange.rank == 0 else None)
     loaded = open_model(model)
-    first_one(exchange, lambda: strides(Engine(loaded, dtype=dtype), whole_state(system)))
     exchange.traffic.clear()
     d, v = strides(Engine(loaded, dtype=dtype, exchange=exchange), mine)
     ghosts = exchange.reduce(exchange.traffic.bytes.get("halo", 0), "sum")
