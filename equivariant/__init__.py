@@ -14,7 +14,8 @@ register(
         for operation in ("couple", "couple_x", "couple_w", "couple_y")
         for backend in _BACKENDS
     }
-    | {("couple_tabulated", backend): f"{_K}.tabulated_{backend}:couple_tabulated" for backend in _BACKENDS}
+    | {("layer", backend): f"{_K}.layer_{backend}:layer" for backend in ("reference", "cpu")}
+    | {("couple_tabulated", b): f"{_K}.tabulated_{b}:couple_tabulated" for b in ("reference", "cuda")}
     | {(name, "cuda"): f"{_K}.edges_cuda:{name}" for name in ("near_counts", "near_edges", "table_places")}
     | {("network_device", "cuda"): f"{_K}.device_cuda:network_device"}
 )

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..particles import InputError, resolve
 from .architecture import Architecture
 from .bases import SILU_GAIN
+from .composed import ComposedLayer
 from .graph import Graph
 from .network import gate
 from .paths import Irreps, Paths
@@ -36,7 +37,7 @@ _TYPES = {np.dtype(name): getattr(torch, name) for name in ("float32", "float64"
 
 
 class Device:
-    """Tensors of a CUDA device; see ``operations.Operations``.
+    """Tensors of a CUDA device; see ``operations.Operations`` and ``composed.Pieces``.
 
     Raises
     ------
@@ -92,6 +93,10 @@ class Device:
         edges = DeviceEdges(known, memory(start), shortest, places)
         self._near_edges(*lists, edges.start, known.receiver, known.taken, known.sender, known.length, known.harmonics)
         return edges
+
+    def layer(self, a: Architecture, t: int, after: Irreps, weights: dict[str, Tensor]) -> ComposedLayer:
+        """Return the layer, composed of what follows."""
+        return ComposedLayer(self, a, t, after, weights)
 
     def messages(self, paths: Paths, x: Tensor, edges: DeviceEdges, table: RadialTable) -> Tensor:
         """Return the messages, by the kernel ``couple_tabulated``."""

@@ -22,7 +22,7 @@ from .graph import ATOM_COST, Graph, neighbour_graph
 from .model_file import Model
 from .operations import Edges, Operations, operations
 from .parameters import layer_irreps
-from .paths import Irreps, Paths, dimension, paths
+from .paths import dimension
 from .pruning import VECTORS, pruned
 from .tables import RadialTable, tabulate
 
@@ -90,7 +90,8 @@ class Engine:
         self._weights = {name: self._do.array(w) for name, w in weights.items()}
         self._scales = {name: self._do.array(getattr(self.architecture, name), np.float64) for name in _SCALES}
         ends = [layer_irreps(self.architecture, t)[2] for t in range(self.architecture.layers - 1)] + [kinds]
-        self._layers = [_Layer.of(self.architecture, t, after) for t, after in enumerate(ends)]
+        self._layers = [self._do.layer(self.architecture, t, after, self._weights) for t, after in enumerate(ends)]
+        self._readout = dimension(kinds[: kinds.index(VECTORS)])
 
     def stride(
         self,
@@ -169,10 +170,10 @@ class Engine:
     def _network(self, atoms: _Atoms, halo: Halo, edges: Edges, row: int) -> Any:
         """Return the two vectors (n, 3, 2) of the readout for atoms sorted by species."""
         x, facts, y_own = self._first(atoms, row)
-        for layer in self._layers:
-            x = self._layer(layer, row, x, self._with_ghosts(x, halo), edges, facts, y_own, atoms)
-        last = self._layers[-1].after
-        first = dimension(last[: last.index(VECTORS)])
+        for t, layer in enumerate(self._layers):
+            senders = self._with_ghosts(x, halo)
+            x = layer(self.table(t, row), x, senders, edges, facts, y_own, atoms.species, atoms.bounds)
+        first = self._readout
         return self._do.per_species(x[:, first : first + 3], self._weights["readout"], atoms.bounds)
 
     def _with_ghosts(self, x: Any, halo: Halo) -> Any:
@@ -205,29 +206,6 @@ class Engine:
             open_frame=do.array(np.full(frames, 0.0 if periodic else 1.0), np.float64), sums=sums, stack=do.xp.stack,
         )  # fmt: skip
         return displacement, velocity
-
-    def _layer(
-        self,
-        layer: _Layer,
-        row: int,
-        x: Any,
-        senders: Any,
-        edges: Edges,
-        facts: Any,
-        y_own: Any,
-        atoms: _Atoms,
-    ) -> Any:
-        do, c, n, t = self._do, self.architecture.channels, len(x), layer.number
-        message = do.messages(layer.through, senders, edges, self.table(t, row))
-        middle = do.xp.concatenate(self._mixed(f"{t}_message", message, layer.through, n), 1)
-        own = do.perceptron(self._weights, f"{t}_speed", facts).reshape(n, layer.last.n, c)
-        new = self._mixed(f"{t}_update", do.product(layer.last, middle, y_own, own), layer.last, n)
-        for k, kind in enumerate(layer.after):
-            if kind in layer.before:
-                first = dimension(layer.before[: layer.before.index(kind)])
-                old = x[:, first : first + 2 * kind[0] + 1]
-                new[k] += do.per_species(old, self._weights[f"{t}_residual_{k}"], atoms.bounds)
-        return do.gate(new, layer.after, c)
 
     def _first(self, atoms: _Atoms, row: int) -> tuple[Any, Any, Any]:
         """Return the features before the first layer, the inputs of the speed networks, harmonics of own velocities."""
@@ -267,15 +245,6 @@ class Engine:
         envelope = cutoff_function(length, a)[:, None] / math.sqrt(a.average_neighbours)
         return hidden(w, f"{t}_radial", inputs)[0] * envelope
 
-    def _mixed(self, name: str, message: Any, through: Paths, n: int) -> list[Any]:
-        c, parts = self.architecture.channels, []
-        for k, (first, degree, width) in enumerate(through.blocks):
-            rows = (2 * degree + 1) * width
-            block = message[first * n * c : (first + rows) * n * c].reshape(n * (2 * degree + 1), width * c)
-            weight = self._weights[f"{name}_{k}"]
-            parts.append((block @ weight).reshape(n, 2 * degree + 1, weight.shape[1]))
-        return parts
-
     def _refuse_close(self, length: float, receiver: int, sender: int, order: NDArray[np.int64]) -> None:
         if not length >= self.shortest:
             names = "two atoms"
@@ -295,20 +264,6 @@ class Engine:
             else:
                 with kernel_threads(self.threads):
                     yield
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Layer:
-    number: int
-    before: Irreps
-    after: Irreps
-    through: Paths
-    last: Paths
-
-    @classmethod
-    def of(cls, a: Architecture, t: int, after: Irreps) -> _Layer:
-        before, middle, _ = layer_irreps(a, t)
-        return cls(t, before, after, paths(before, middle, a.l_max), paths(middle, after, a.l_max))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -1,4 +1,4 @@
-"""What the forward pass of the engine asks of a backend, and the backend of NumPy arrays: kernels of the CPU, and BLAS."""
+"""What the forward pass of the engine asks of a backend, and the backend of NumPy arrays with kernels of the CPU."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..particles import InputError, resolve
-from . import activations
 from .architecture import Architecture
+from .fused import FusedLayer
 from .graph import Graph
 from .harmonics import solid_harmonics
-from .paths import Irreps, Paths
-from .tables import RadialTable, basis
+from .paths import Irreps
+from .tables import RadialTable
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +36,34 @@ class Edges(Protocol):
 
     def closest(self) -> tuple[float, int, int]:
         """Return the shortest length in Angstrom and its two rows; infinity where there is no edge."""
+        ...
+
+
+class Layer(Protocol):
+    """One layer of a network, ready to be applied; arrays are the backend's."""
+
+    def __call__(
+        self,
+        table: RadialTable,
+        x: Any,
+        senders: Any,
+        edges: Any,
+        facts: Any,
+        turned: Any,
+        species: Any,
+        bounds: NDArray[np.integer],
+    ) -> Any:
+        """Return the features (n, D', C) after the layer.
+
+        Parameters
+        ----------
+        table : radial weights of the layer
+        x : (n, D, C) features of the atoms, sorted by species;  senders : (m, D, C), the same and after them the ghosts
+        edges : what ``Operations.edges`` gave
+        facts : (n, F) inputs of the speed network;  turned : (n, B) harmonics of the atoms' own velocities
+        species : (n,);  bounds : first row of each species
+
+        """
         ...
 
 
@@ -79,24 +107,12 @@ class Operations(Protocol):
         """
         ...
 
-    def messages(self, paths: Paths, x: Any, edges: Edges, table: RadialTable) -> Any:
-        """Return the flat messages to all receivers, radial weights from a table."""
-        ...
-
-    def product(self, paths: Paths, x: Any, y: Any, w: Any) -> Any:
-        """Return the flat product of each atom's own features (n, D, C), harmonics (n, B) and weights (n, P, C)."""
+    def layer(self, a: Architecture, t: int, after: Irreps, weights: dict[str, Any]) -> Layer:
+        """Return what does layer t, made for the kinds ``after``; ``weights`` are arrays of the backend."""
         ...
 
     def per_species(self, x: Any, weight: Any, bounds: NDArray[np.integer]) -> Any:
         """Return x (n, k, in) times the matrix (in, out) of each atom's species; its rows are bounds[s] ... bounds[s + 1] - 1."""
-        ...
-
-    def perceptron(self, weights: dict[str, Any], name: str, inputs: Any) -> Any:
-        """Return a perceptron of inputs (n, in); see ``activations.perceptron``."""
-        ...
-
-    def gate(self, parts: list[Any], irreps: Irreps, channels: int) -> Any:
-        """Return gated features (n, D, C); see ``network.gate``."""
         ...
 
     def frame_sums(self, values: Any, starts: NDArray[np.int64]) -> Any:
@@ -130,7 +146,7 @@ class Host:
 
     def __init__(self, dtype: np.dtype, backend: str = "cpu") -> None:
         self._dtype = dtype
-        self._couple, self._tabulated = resolve("couple", backend), resolve("couple_tabulated", backend)
+        self._kernel = resolve("layer", backend)
 
     def array(self, values: ArrayLike, dtype: Any = None) -> NDArray:
         """Return the values, contiguous."""
@@ -154,26 +170,9 @@ class Host:
         """Return the edges of the graph."""
         return HostEdges.of(graph(0.0), places, architecture.l_max, self._dtype)
 
-    def messages(self, paths: Paths, x: NDArray, edges: HostEdges, table: RadialTable) -> NDArray:
-        """Return the messages, by the kernel ``couple_tabulated``."""
-        n, channels, graph = len(edges.counts), x.shape[2], edges.graph
-        place, fractions = edges.places(table)
-        message = np.empty(paths.rows * n * channels, self._dtype)
-        coefficients = table.coefficients.reshape(-1, paths.n, channels)
-        self._tabulated(
-            x, edges.harmonics, place, fractions, coefficients, graph.sender, graph.receiver, graph.start,
-            paths.table, paths.entries, self._values(paths), message,
-        )  # fmt: skip
-        return message
-
-    def product(self, paths: Paths, x: NDArray, y: NDArray, w: NDArray) -> NDArray:
-        """Return the product, by the kernel ``couple``."""
-        n, index = len(x), np.arange(len(x) + 1)
-        update = np.empty(paths.rows * n * x.shape[2], self._dtype)
-        self._couple(
-            x, y, w, index[:-1], index[:-1], index, paths.table, paths.entries, self._values(paths), update,
-        )  # fmt: skip
-        return update
+    def layer(self, a: Architecture, t: int, after: Irreps, weights: dict[str, NDArray]) -> FusedLayer:
+        """Return the layer as one kernel."""
+        return FusedLayer(self._kernel, a, t, after, weights)
 
     def per_species(self, x: NDArray, weight: NDArray, bounds: NDArray[np.integer]) -> NDArray:
         """Return one matrix product a species."""
@@ -185,23 +184,12 @@ class Host:
                 np.matmul(rows, weight[s], out=out[begin:end].reshape(len(rows), -1))
         return out
 
-    def perceptron(self, weights: dict[str, NDArray], name: str, inputs: NDArray) -> NDArray:
-        """Return a perceptron of the inputs."""
-        return activations.perceptron(weights, name, inputs)
-
-    def gate(self, parts: list[NDArray], irreps: Irreps, channels: int) -> NDArray:
-        """Return gated features."""
-        return activations.gate(parts, irreps, channels)
-
     def frame_sums(self, values: FloatArray, starts: NDArray[np.int64]) -> FloatArray:
         """Return the sums, in the order in which frames lie together."""
         totals = np.zeros((len(starts) - 1, values.shape[1]))
         for k, (begin, end) in enumerate(pairwise(starts.tolist())):
             totals[k] = values[begin:end].sum(axis=0)
         return totals
-
-    def _values(self, paths: Paths) -> NDArray:
-        return paths.values.astype(self._dtype, copy=False)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -233,9 +221,3 @@ class HostEdges:
             return np.inf, 0, 0
         e = int(np.argmin(self.length))
         return float(self.length[e]), int(self.graph.receiver[e]), int(self.graph.sender[e])
-
-    def places(self, table: RadialTable) -> tuple[NDArray[np.int64], NDArray]:
-        """Return the first row of the table for each edge, and the values of the basis."""
-        scaled = (self.length - table.shortest) / table.spacing
-        place = np.minimum(scaled.astype(np.int64), len(table.coefficients) - 4)
-        return place, basis(scaled - place).astype(table.coefficients.dtype)

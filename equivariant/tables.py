@@ -22,6 +22,8 @@ _MARGIN = 24
 _FIRST_INTERVALS, _MOST_INTERVALS = 64, 8192
 #: Rows of a table that are made at a time.
 _BLOCK = 64
+#: Bytes of a line of the cache.
+_LINE = 64
 #: Where each interval is compared with the function: the error of a cubic is largest about its middle.
 _PROBES = np.array([0.12, 0.3, 0.5, 0.7, 0.88])
 
@@ -132,8 +134,16 @@ def _largest(narrow: FloatArray, mixing: FloatArray) -> float:
     return max(float(np.abs(block).max()) for _, block in _blocks(narrow, mixing))
 
 
+def aligned(shape: tuple[int, ...], dtype: str | np.dtype) -> NDArray:
+    """Return an uninitialised array that begins with a line of the cache: a vector across two lines takes two loads."""
+    size = math.prod(shape)
+    whole = np.empty(size + _LINE, dtype)
+    skip = (-whole.ctypes.data % _LINE) // whole.itemsize
+    return whole[skip : skip + size].reshape(shape)
+
+
 def _mixed(narrow: FloatArray, mixing: FloatArray, dtype: str) -> NDArray:
-    out = np.empty((len(narrow), mixing.shape[1]), dtype)
+    out = aligned((len(narrow), mixing.shape[1]), dtype)
     for rows, block in _blocks(narrow, mixing):
         out[rows] = block
     return out

@@ -8,7 +8,12 @@ import askel.mpi
 import askel.nbody  # noqa: F401 - registers its kernels
 import numpy as np
 import pytest
-from askel.equivariant.paths import paths
+from askel.equivariant import Architecture, Graph
+from askel.equivariant.fused import FusedLayer
+from askel.equivariant.operations import HostEdges
+from askel.equivariant.parameters import layer_irreps, parameters, speed_inputs
+from askel.equivariant.paths import dimension, paths
+from askel.equivariant.tables import RadialTable
 from askel.particles import KERNELS, InputError, resolve
 
 N = 37  # no multiple of a vector register
@@ -96,8 +101,8 @@ def _messages(rng, weight):
     return (table.table, table.entries, table.values), arrays, sender, receiver
 
 
-def _first(index):
-    return np.concatenate([[0], np.cumsum(np.bincount(index, minlength=9))])
+def _first(index, n=9):
+    return np.concatenate([[0], np.cumsum(np.bincount(index, minlength=n))])
 
 
 def couple(rng, weight):
@@ -129,6 +134,29 @@ def couple_tabulated(rng, weight):
     return inputs, (np.full_like(a["g"], np.nan),)
 
 
+def layer(rng, weight):
+    """Catch what a layer of the engine gives to its kernel."""
+    kinds = {"l_max": 3} if weight else {"l_max": 2, "parity": "both"}
+    a = Architecture(
+        species=(1, 6, 8), masses=(1.0, 12.0, 16.0), cutoff=3.0, average_neighbours=5.0, strides=(7.0,), layers=2, channels=19,
+        velocity_scale=(0.1,) * 3, drift=((0.5,) * 3,), memory=((0.3,) * 3,), displacement_scale=((0.1,) * 3,),
+        velocity_change_scale=((0.1,) * 3,), **kinds,
+    )  # fmt: skip
+    weights = {name: p.scale * rng.normal(size=p.shape) for name, p in parameters(a).items()}
+    caught = []
+    one = FusedLayer(lambda *given: caught.extend(given), a, 1, layer_irreps(a, 1)[2], weights)
+    before = layer_irreps(a, 1)[0]
+    n, edges, receiver = 23, 61, np.sort(rng.integers(0, 22, 61))
+    width = paths(before, layer_irreps(a, 1)[1], a.l_max).n * a.channels
+    table = RadialTable(rng.normal(size=(7, width)), 0.5, 0.625, 0.0, 0.0)
+    graph = Graph(rng.integers(0, n + 2, edges), receiver, np.zeros((edges, 3)), _first(receiver, n))
+    harmonics = (a.l_max + 1) ** 2
+    x, species = rng.normal(size=(n + 2, dimension(before), a.channels)), np.sort(rng.integers(0, 3, n))
+    links = HostEdges(graph, rng.uniform(0.5, 3.0, edges), rng.normal(size=(edges, harmonics)))
+    one(table, x[:n], x, links, rng.normal(size=(n, speed_inputs(a))), rng.normal(size=(n, harmonics)), species, None)
+    return tuple(caught[:-1]), (np.full_like(caught[-1], np.nan),)
+
+
 def hilbert_index(rng, weight):
     grid = rng.integers(0, 2**21, (N, 3))
     return (grid,), (np.full(N, -1),)
@@ -140,7 +168,7 @@ SAMPLES = {
     for f in (
         acceleration, acceleration_compact, acceleration_jerk, fmm, octree,
         chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
-        hilbert_index, post_newtonian,
+        hilbert_index, layer, post_newtonian,
     )
 }  # fmt: skip
 
@@ -156,7 +184,7 @@ def test_path_resolves(key):
 
 
 def test_every_compared_operation_has_a_sample():
-    assert {operation for operation, _ in COMPARED} == set(SAMPLES)
+    assert {operation for operation, _ in COMPARED} | {"couple_tabulated"} == set(SAMPLES)  # that one for devices alone
 
 
 @pytest.mark.parametrize(("operation", "backend"), COMPARED)

@@ -82,49 +82,6 @@ def add_rows(size_in, size_out, out, o, jump_out, w, row_w, x, r, jump_in, mixin
 
 
 @njit(**OPTIONS)
-def add_tabulated_rows(
-    size_in, size_out, out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3
-):
-    """out[o + k jump_out] += (sum_s b_s table[t + s jump_t]) sum_a M_ka x[r + a jump_in]."""
-    if size_in == 1:
-        if size_out == 1:
-            v.table_11(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 3:
-            v.table_13(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 5:
-            v.table_15(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        else:
-            v.table_17(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-    elif size_in == 3:
-        if size_out == 1:
-            v.table_31(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 3:
-            v.table_33(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 5:
-            v.table_35(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        else:
-            v.table_37(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-    elif size_in == 5:
-        if size_out == 1:
-            v.table_51(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 3:
-            v.table_53(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 5:
-            v.table_55(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        else:
-            v.table_57(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-    else:
-        if size_out == 1:
-            v.table_71(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 3:
-            v.table_73(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        elif size_out == 5:
-            v.table_75(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-        else:
-            v.table_77(out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3)
-
-
-@njit(**OPTIONS)
 def weigh_rows(size_in, size_out, out, o, g, q, jump_g, x, r, mixing, m, step_in, step_out, channels):
     """out[o] = sum_k g[q + k jump_g] sum_a M_ka x[r + a]."""
     if size_in == 1:

@@ -9,10 +9,9 @@ rows are unrolled. Each is a function of numba's nopython mode; `coupling_refere
 Legend
     out, w, x, g   (rows, C) arrays;  o, v, r, q  first rows;  jump_*  rows between one component and the next
     mixing         flat matrices M, at m + (component in) * step_in + (component out) * step_out
-    table, t, b    table (rows, C) of radial weights, its first row, and the four values of the spline's basis
 """
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -72,6 +71,59 @@ class _Rows:
         return rows
 
 
+def register_bytes():
+    """Return the size of a vector register: 64 bytes where AVX-512 is, else 32."""
+    return 64 if binding.get_host_cpu_features().get("avx512f", False) else 32
+
+
+class Lanes:
+    """A tile of channels in ``count`` vectors of one register each, or one scalar: lists of values."""
+
+    def __init__(self, context, builder, real, count, width):
+        self.builder, self.count, self.width = builder, count, width
+        self.block = _Block(context, builder, real, width)
+
+    def load(self, pointer):
+        """Return the vectors of a tile."""
+        return [self.block.load(self.builder.gep(pointer, [_index(j * self.width)])) for j in range(self.count)]
+
+    def store(self, values, pointer):
+        """Store the vectors of a tile."""
+        for j, value in enumerate(values):
+            self.block.store(value, self.builder.gep(pointer, [_index(j * self.width)]))
+
+    def splat(self, scalar):
+        """Return a vector of one number."""
+        return self.block.splat(scalar)
+
+    def fma(self, a, b, c):
+        """Return a b + c; c None is zero."""
+        return self.block.fma(a, b, c)
+
+    def zero_slot(self):
+        """Return a place for one vector, which holds zero."""
+        zero = ir.Constant(self.block.type, [0.0] * self.width if self.width > 1 else 0.0)
+        slot = cgutils.alloca_once(self.builder, self.block.type)
+        self.builder.store(zero, slot)
+        return slot
+
+    @staticmethod
+    def over(context, builder, real, channels, counts, body):
+        """Emit ``body(lanes, channel)`` for tiles of so many registers, the widest first, then for single channels."""
+        width = register_bytes() * 8 // real.bitwidth
+        start = _index(0)
+        for count, size in (*((count, width) for count in counts), (1, 1)):
+            step = _index(count * size)
+            stop = builder.add(start, builder.mul(builder.sdiv(builder.sub(channels, start), step), step))
+            with cgutils.for_range_slice(builder, start, stop, step, channels.type) as (channel, _):
+                body(Lanes(context, builder, real, count, size), channel)
+            start = stop
+
+
+def _index(value):
+    return ir.Constant(ir.IntType(64), value)
+
+
 def _over_channels(context, builder, real, channels, body):
     """Emit ``body(block, channel)`` for all tiles and for the channels that remain."""
     one, lanes = (ir.Constant(channels.type, k) for k in (1, LANES))
@@ -99,12 +151,12 @@ def _mixing_indices(builder, m, step_in, step_out, size_in, size_out):
     return rows
 
 
-def _make_add(size_in, size_out, tabulated):
+def _make_add(size_in, size_out):
     """out_k += w sum_a M_ka x_a."""
 
     def emit(context, builder, signature, arguments):
         out_type, w_type, x_type, mixing_type = (signature.args[k] for k in (0, 3, 5, 8))
-        out_v, o, jump_out, w_v, v, x_v, r, jump_in, mixing_v, m, step_in, step_out, channels = arguments[:13]
+        out_v, o, jump_out, w_v, v, x_v, r, jump_in, mixing_v, m, step_in, step_out, channels = arguments
         out = _Rows(context, builder, out_type, out_v, channels)
         w = _Rows(context, builder, w_type, w_v, channels)
         x = _Rows(context, builder, x_type, x_v, channels)
@@ -113,12 +165,7 @@ def _make_add(size_in, size_out, tabulated):
 
         def body(block, channel):
             inputs = [block.load(p) for p in x.steps(r, jump_in, size_in, channel)]
-            if tabulated:
-                weight = None
-                for pointer, scalar in zip(w.steps(v, arguments[13], 4, channel), arguments[14:18], strict=True):
-                    weight = block.fma(block.splat(scalar), block.load(pointer), weight)
-            else:
-                weight = block.load(w.at(v, channel))
+            weight = block.load(w.at(v, channel))
             for pointer, line in zip(out.steps(o, jump_out, size_out, channel), places, strict=True):
                 total = None
                 for value, place in zip(inputs, line, strict=True):
@@ -128,23 +175,10 @@ def _make_add(size_in, size_out, tabulated):
         _over_channels(context, builder, out_type.dtype, channels, body)
         return context.get_dummy_value()
 
-    def signature_of(out, w, x, mixing, extra):
-        index = types.intp
-        return types.void(out, index, index, w, index, x, index, index, mixing, index, index, index, index, *extra)
-
-    if tabulated:
-
-        @intrinsic
-        def add_tabulated(
-            typingctx, out, o, jump_out, table, t, x, r, jump_in, mixing, m, step_in, step_out, channels, jump_t, b0, b1, b2, b3
-        ):  # fmt: skip
-            return signature_of(out, table, x, mixing, (types.intp, *(out.dtype,) * 4)), emit
-
-        return add_tabulated
-
     @intrinsic
     def add(typingctx, out, o, jump_out, w, v, x, r, jump_in, mixing, m, step_in, step_out, channels):
-        return signature_of(out, w, x, mixing, ()), emit
+        index = types.intp
+        return types.void(out, index, index, w, index, x, index, index, mixing, index, index, index, index), emit
 
     return add
 
@@ -240,14 +274,10 @@ def _total(builder, vector):
 
 
 # numba sees functions by their names: one name for each pair of sizes (in, out)
-add_11, add_13, add_15, add_17 = (_make_add(1, k, False) for k in (1, 3, 5, 7))
-add_31, add_33, add_35, add_37 = (_make_add(3, k, False) for k in (1, 3, 5, 7))
-add_51, add_53, add_55, add_57 = (_make_add(5, k, False) for k in (1, 3, 5, 7))
-add_71, add_73, add_75, add_77 = (_make_add(7, k, False) for k in (1, 3, 5, 7))
-table_11, table_13, table_15, table_17 = (_make_add(1, k, True) for k in (1, 3, 5, 7))
-table_31, table_33, table_35, table_37 = (_make_add(3, k, True) for k in (1, 3, 5, 7))
-table_51, table_53, table_55, table_57 = (_make_add(5, k, True) for k in (1, 3, 5, 7))
-table_71, table_73, table_75, table_77 = (_make_add(7, k, True) for k in (1, 3, 5, 7))
+add_11, add_13, add_15, add_17 = (_make_add(1, k) for k in (1, 3, 5, 7))
+add_31, add_33, add_35, add_37 = (_make_add(3, k) for k in (1, 3, 5, 7))
+add_51, add_53, add_55, add_57 = (_make_add(5, k) for k in (1, 3, 5, 7))
+add_71, add_73, add_75, add_77 = (_make_add(7, k) for k in (1, 3, 5, 7))
 weigh_11, weigh_13, weigh_15, weigh_17 = (_make_weigh(1, k) for k in (1, 3, 5, 7))
 weigh_31, weigh_33, weigh_35, weigh_37 = (_make_weigh(3, k) for k in (1, 3, 5, 7))
 weigh_51, weigh_53, weigh_55, weigh_57 = (_make_weigh(5, k) for k in (1, 3, 5, 7))
