@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .architecture import Architecture
-from .operations import Edges, Operations
 from .parameters import layer_irreps
 from .paths import Irreps, Paths, dimension, paths
 from .tables import RadialTable
 
 
-class Pieces(Operations, Protocol):
-    """What a backend gives beside ``Operations`` for a layer to be composed of."""
+class Pieces(Protocol):
+    """What a backend gives for a layer to be composed of: some of ``Operations``, and more."""
+
+    xp: ModuleType
+
+    def per_species(self, x: Any, weight: Any, bounds: NDArray[np.integer]) -> Any:
+        """Return x (n, k, in) times the matrix (in, out) of each atom's species; its rows are bounds[s] ... bounds[s + 1] - 1."""
+        ...
 
     def messages(self, paths: Paths, x: Any, edges: Any, table: RadialTable) -> Any:
         """Return the flat messages to all receivers, radial weights from a table."""
@@ -49,11 +56,11 @@ class ComposedLayer:
         table: RadialTable,
         x: Any,
         senders: Any,
-        edges: Edges,
+        edges: Any,
         facts: Any,
         turned: Any,
         species: Any,
-        bounds: NDArray,
+        bounds: NDArray[np.integer],
     ) -> Any:
         """Return the features after the layer."""
         do, c, n, t, last = self._do, self._channels, len(x), self._number, self._last
