@@ -30,6 +30,34 @@ series_every = 0.02
 """
 
 
+MERGER = """
+[units]
+system = "nbody"
+speed_of_light = 30.0
+[[particles.galaxy]]
+black_hole = { mass = 0.04, mass_ratio = 0.5, semi_major_axis = 0.0013, eccentricity = 0.1 }
+component = [{ model = "hernquist", n = 150, mass = 1.0, scale_radius = 1.0, cut_radius = 10.0 }]
+[gravity]
+kind = "direct"
+kernel = "spline"
+softening = 0.001
+[post_newtonian]
+terms = ["1", "2", "2.5"]
+[mergers]
+distance = 12.0
+[integrator]
+kind = "regions"
+step = 0.02
+radius = 0.1
+tolerance = 1e-12
+[run]
+t_end = 0.12
+[output]
+file = "galaxy.h5md"
+every = 0.02
+"""
+
+
 @pytest.fixture
 def job(tmp_path, monkeypatch):
     """Write a job file in a folder of its own and return the function that runs it."""
@@ -73,6 +101,25 @@ def test_a_nucleus_of_many_stars(ranks, job):
     job(n=5000, t_end=0.04)
     one, three = run(ranks, 1, "one"), run(ranks, 3, "three")
     assert_same(one, three, 1e-4)  # forces agree within their tolerance
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_merger_is_the_same(ranks, job, count):
+    """Two black holes become one in a region: time, masses, spin and kick of the event, and every frame."""
+    Path("galaxy.toml").write_text(MERGER)
+    one, many = run(ranks, 1, "one"), run(ranks, count, "many")
+    assert_same(one, many, 1e-10)
+    assert [frame.n for frame in many[0]] == [152, 152, 152, 151, 151, 151, 151]
+    merger, same = (Trajectory(f"{name}.h5md").table("events/merger") for name in ("one", "many"))
+    assert merger.keys() == same.keys() and len(merger["time"]) == len(same["time"]) == 1
+    assert 0.04 < same["time"][0] < 0.06 and 0.95 * 0.04 < same["mass"][0] < 0.97 * 0.04 and same["kick"][0] > 0.01
+    for name, value in merger.items():
+        if value.dtype.kind in "iuSOU":
+            assert value.tolist() == same[name].tolist(), name
+        else:
+            assert same[name] == pytest.approx(value, rel=1e-7), name
+    for a, b in zip(one[0], many[0], strict=True):
+        assert np.array_equal(a.mass[np.argsort(a.identity)], b.mass[np.argsort(b.identity)])
 
 
 @pytest.mark.parametrize(
