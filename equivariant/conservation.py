@@ -30,7 +30,7 @@ def conserve(
     displacement, velocity : (n, 3) proposed d (Angstrom) and v' (Angstrom/fs)
     position, before : (n, 3) x and v of the old state
     mass : (n,);  frame : (n,) int, the frame of each atom;  stride : (F,) h in fs
-    open_frame : (F,) 1.0 where angular momentum is conserved, else 0.0
+    open_frame : (F,) 1.0 where angular momentum is conserved, else 0.0; None: nowhere
     sums : (n, k) -> (F, k), sums over the atoms of each frame
     stack : ``numpy.stack`` or ``torch.stack``
 
@@ -45,6 +45,8 @@ def conserve(
     old = sums(m * before) / total
     displacement = displacement - (sums(m * displacement) / total - stride[:, None] * old)[frame]
     velocity = velocity - (sums(m * velocity) / total - old)[frame]
+    if open_frame is None:
+        return displacement, velocity
     centred = position - (sums(m * position) / total)[frame]
     moved = position + displacement
     moved = moved - (sums(m * moved) / total)[frame]

@@ -30,8 +30,9 @@ from .tables import RadialTable
 
 FloatArray = NDArray[np.float64]
 
-#: Angstrom beyond the cutoff, of candidates: atoms of a solid at 300 K stay within half of it, liquids for some tens of strides.
-SKIN = 1.5
+#: Angstrom beyond the cutoff, of candidates. Half of it holds quartz at 300 K (farthest of 4,050 atoms: 0.8), liquids for
+#: tens of strides; candidates are three times the edges at a cutoff of 4.5, and cost little against a new search.
+SKIN = 2.0
 
 _TYPES = {np.dtype(name): getattr(torch, name) for name in ("float32", "float64", "int64", "int32")}
 
@@ -146,7 +147,7 @@ class Device:
         """Return the sums over each frame; without atomics, so that they are the same on every run."""
         return torch.stack([values[begin:end].sum(0) for begin, end in pairwise(starts.tolist())])
 
-    def _empty(self, size: int, dtype: Any = None) -> Tensor:
+    def _empty(self, size: int | tuple[int, ...], dtype: Any = None) -> Tensor:
         return torch.empty(size, dtype=_TYPES[np.dtype(dtype or self._dtype)], device=self._device)
 
 
@@ -193,10 +194,9 @@ class _Candidates:
         count = len(found.sender)
         lists = [do.array(a, t) for a, t in ((found.start, np.int64), (found.sender, np.int32), (found.shift, float))]
         whole = [do._empty(count, np.int32) for _ in range(3)]
-        harmonics = do._empty(count * (architecture.l_max + 1) ** 2).view(count, -1)
+        harmonics = do._empty((count, (architecture.l_max + 1) ** 2))
         room = [*whole, do._empty(count, np.float64), harmonics, do._empty(count, np.int32)]
-        fractions = do._empty(4 * count).view(count, 4)
-        return cls(found, places, same, skin, *(memory(a) for a in (*lists, *room, fractions)))
+        return cls(found, places, same, skin, *(memory(a) for a in (*lists, *room, do._empty((count, 4)))))
 
     @property
     def counts(self) -> NDArray[np.int64]:

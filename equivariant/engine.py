@@ -203,7 +203,7 @@ class Engine:
         displacement, velocity = conserve(
             displacement, velocity, position=atoms.position, before=atoms.velocity, mass=atoms.mass, frame=atoms.frame,
             stride=do.array(np.full(frames, stride), np.float64),
-            open_frame=do.array(np.full(frames, 0.0 if periodic else 1.0), np.float64), sums=sums, stack=do.xp.stack,
+            open_frame=None if periodic else do.array(np.ones(frames), np.float64), sums=sums, stack=do.xp.stack,
         )  # fmt: skip
         return displacement, velocity
 

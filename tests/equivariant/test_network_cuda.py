@@ -162,6 +162,9 @@ compare(model(parity="both"), "float64", 1e-12, None, [False] * 3, strides=2)
 compare(model(parity="both"), "float32", 1e-5, None, [False] * 3)
 compare(model(l_max=2, layers=1), "float64", 1e-12, np.diag([2.4, 2.5, 9.0]), [True, True, False])
 compare(model(layers=1), "float64", 1e-12, None, [False] * 3, starts=[0, 3, 4])
+cpu, cuda = (Engine(model(), dtype="float64", backend=b) for b in ("reference", "cuda"))
+alone = (species[:2], mass[:2], 9.0 * position[:2], velocity[:2], None, [False] * 3, 3.5)
+assert all(np.allclose(a, b, rtol=1e-12) for a, b in zip(cpu.stride(*alone), cuda.stride(*alone)))  # no edges
 engine = Engine(model(), backend="cuda")
 try:
     engine.stride(species, mass, 0.3 * position, velocity, None, [False] * 3, 7.0)
@@ -292,10 +295,35 @@ def test_quartz_of_the_published_size_fits():
     tile, _ = tile_of(p.mixing_size, 4)
     assert tile == 16  # a receiver's neighbours in two or three tiles
     features, messages, weights = (4 * n * k * channels for k in (p.dim_in, p.rows, p.n))
-    candidates = edges * ((4.5 + 1.5) / 4.5) ** 3
+    candidates = edges * ((4.5 + 2.0) / 4.5) ** 3
     total = 4 * features + 3 * messages + 2 * weights + candidates * (4 * 3 + 24 + 8 + 4 * 9 + 4 * 5 + 4)
     assert 3e8 < total < 1e9
     assert p.rows * n * channels < 2**31
+
+
+def test_no_tensor_of_the_host_meets_one_of_the_device(monkeypatch, make_architecture, make_network, make_system):
+    """With torch's device without memory in place of a GPU: torch refuses operations between it and the host."""
+    import torch
+    from askel.equivariant import device
+
+    launched, handed = [], []
+
+    def kernel(name, backend):
+        def launch(*given):
+            launched.append((name, {a.device.type for a in given if isinstance(a, torch.Tensor)}))
+
+        return (lambda: "meta") if name == "network_device" else launch
+
+    monkeypatch.setattr(device, "resolve", kernel)
+    monkeypatch.setattr(device.DeviceEdges, "closest", lambda self: (1.0, 0, 1))
+    monkeypatch.setattr(device.Device, "host", lambda self, x: handed.append(x) or np.zeros(x.shape))
+    architecture = make_architecture(parity="both", strides=(3.5, 7.0))
+    engine = Engine(Model(architecture, make_network(architecture).arrays()), backend="cuda")
+    s = make_system()
+    engine.stride(s["species"], s["mass"], s["position"], s["velocity"], None, [False] * 3, 7.0, [0, 3, 8])
+    assert [(x.device.type, x.dtype, tuple(x.shape)) for x in handed] == [("meta", torch.float64, (8, 3))] * 2
+    assert {name for name, _ in launched} == {"near_counts", "near_edges", "table_places", "couple", "couple_tabulated"}
+    assert len(launched) == 2 + 3 * architecture.layers and all(places == {"meta"} for _, places in launched)
 
 
 @without_device
