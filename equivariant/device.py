@@ -196,7 +196,10 @@ class _Candidates:
         whole = [do._empty(count, np.int32) for _ in range(3)]
         harmonics = do._empty((count, (architecture.l_max + 1) ** 2))
         room = [*whole, do._empty(count, np.float64), harmonics, do._empty(count, np.int32)]
-        return cls(found, places, same, skin, *(memory(a) for a in (*lists, *room, do._empty((count, 4)))))
+        kept = (
+            None if same is None else tuple(None if a is None else np.array(a) for a in same)
+        )  # a cell may change in place
+        return cls(found, places, kept, skin, *(memory(a) for a in (*lists, *room, do._empty((count, 4)))))
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -116,6 +116,10 @@ both(near + [[0.6 * SKIN, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
 assert asked[3:] == [SKIN, 0.0]  # one atom went too far
 both(near, same=None)
 assert asked[5:] == [0.0, 0.0]
+both(near, (cell,))
+cell *= 1.001
+both(near, (cell,))
+assert asked[7:] == [SKIN, 0.0] * 2  # the cell changed in place
 print("the same")
 """
 )
@@ -162,12 +166,12 @@ compare(model(parity="both"), "float64", 1e-12, None, [False] * 3, strides=2)
 compare(model(parity="both"), "float32", 1e-5, None, [False] * 3)
 compare(model(l_max=2, layers=1), "float64", 1e-12, np.diag([2.4, 2.5, 9.0]), [True, True, False])
 compare(model(layers=1), "float64", 1e-12, None, [False] * 3, starts=[0, 3, 4])
-cpu, cuda = (Engine(model(), dtype="float64", backend=b) for b in ("reference", "cuda"))
+one = model()
+cpu, cuda = (Engine(one, dtype="float64", backend=b) for b in ("reference", "cuda"))
 alone = (species[:2], mass[:2], 9.0 * position[:2], velocity[:2], None, [False] * 3, 3.5)
 assert all(np.allclose(a, b, rtol=1e-12) for a, b in zip(cpu.stride(*alone), cuda.stride(*alone)))  # no edges
-engine = Engine(model(), backend="cuda")
 try:
-    engine.stride(species, mass, 0.3 * position, velocity, None, [False] * 3, 7.0)
+    cuda.stride(species, mass, 0.3 * position, velocity, None, [False] * 3, 7.0)
 except Exception as error:
     assert type(error).__name__ == "InputError" and "atoms 0 and 1 are 0.272 Angstrom apart" in str(error), error
 else:
