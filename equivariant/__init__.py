@@ -17,7 +17,10 @@ register(
     | {("layer", backend): f"{_K}.layer_{backend}:layer" for backend in ("reference", "cpu")}
     | {("couple_tabulated", b): f"{_K}.tabulated_{b}:couple_tabulated" for b in ("reference", "cuda")}
     | {(name, "cuda"): f"{_K}.edges_cuda:{name}" for name in ("near_counts", "near_edges", "table_places")}
-    | {("network_device", "cuda"): f"{_K}.device_cuda:network_device"}
+    | {
+        ("network_device", "cuda"): f"{_K}.device_cuda:network_device",
+        ("network_array", "cuda"): f"{_K}.device_cuda:there",
+    }
 )
 
 #: public name -> module, imported when first asked for; the network and batches need torch, the others do not

@@ -50,8 +50,16 @@ class Device:
 
     def __init__(self, dtype: np.dtype, backend: str = "cuda") -> None:
         self._dtype = dtype
-        kernels = ("network_device", "couple", "couple_tabulated", "near_counts", "near_edges", "table_places")
-        name, self._couple, self._tabulated, *edges = (resolve(kernel, backend) for kernel in kernels)
+        kernels = (
+            "network_device",
+            "network_array",
+            "couple",
+            "couple_tabulated",
+            "near_counts",
+            "near_edges",
+            "table_places",
+        )
+        name, self._wrapped, self._couple, self._tabulated, *edges = (resolve(kernel, backend) for kernel in kernels)
         self._near_counts, self._near_edges, self._table_places = edges
         self._device = torch.device(name())
         if self._device.type == "cuda" and not torch.cuda.is_available():
@@ -91,7 +99,7 @@ class Device:
         self._near_counts(*lists, memory(shortest), memory(counts))
         start = torch.zeros(n + 1, dtype=torch.int64, device=self._device)
         torch.cumsum(counts, 0, out=start[1:])
-        edges = DeviceEdges(known, memory(start), shortest, places)
+        edges = DeviceEdges(known, self.lasting(start), shortest, places)
         self._near_edges(*lists, edges.start, known.receiver, known.taken, known.sender, known.length, known.harmonics)
         return edges
 
@@ -103,7 +111,7 @@ class Device:
         """Return the messages, by the kernel ``couple_tabulated``."""
         n, channels, c = len(edges.counts), x.shape[2], edges.candidates
         if table not in self._tables:
-            self._tables[table] = memory(self.array(table.coefficients.reshape(-1, paths.n, channels)))
+            self._tables[table] = self.lasting(self.array(table.coefficients.reshape(-1, paths.n, channels)))
         rows = len(table.coefficients)
         self._table_places(edges.start, c.length, table.shortest, table.spacing, rows, c.place, c.fractions)
         message = self._empty(paths.rows * n * channels)
@@ -146,6 +154,10 @@ class Device:
     def frame_sums(self, values: Tensor, starts: NDArray[np.int64]) -> Tensor:
         """Return the sums over each frame; without atomics, so that they are the same on every run."""
         return torch.stack([values[begin:end].sum(0) for begin, end in pairwise(starts.tolist())])
+
+    def lasting(self, tensor: Tensor) -> Any:
+        """Return the memory of a tensor as kernels want it, for many launches: torch's would be taken apart at each."""
+        return self._wrapped(memory(tensor))
 
     def _empty(self, size: int | tuple[int, ...], dtype: Any = None) -> Tensor:
         return torch.empty(size, dtype=_TYPES[np.dtype(dtype or self._dtype)], device=self._device)
@@ -199,7 +211,7 @@ class _Candidates:
         kept = (
             None if same is None else tuple(None if a is None else np.array(a) for a in same)
         )  # a cell may change in place
-        return cls(found, places, kept, skin, *(memory(a) for a in (*lists, *room, do._empty((count, 4)))))
+        return cls(found, places, kept, skin, *(do.lasting(a) for a in (*lists, *room, do._empty((count, 4)))))
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -316,7 +316,7 @@ def test_no_tensor_of_the_host_meets_one_of_the_device(monkeypatch, make_archite
         def launch(*given):
             launched.append((name, {a.device.type for a in given if isinstance(a, torch.Tensor)}))
 
-        return (lambda: "meta") if name == "network_device" else launch
+        return {"network_device": lambda: "meta", "network_array": lambda array: array}.get(name, launch)
 
     monkeypatch.setattr(device, "resolve", kernel)
     monkeypatch.setattr(device.DeviceEdges, "closest", lambda self: (1.0, 0, 1))
