@@ -26,6 +26,7 @@ MISTAKES = {
     "tolerance of a stride": ("[thermostat]", "tolerance = 1e-3\n[thermostat]", r"\[error_control\]"),
     "unknown option of a stride": ("[thermostat]", 'precison = "float64"\n[thermostat]', "did you mean 'precision'"),
     "unknown precision": ("[thermostat]", 'precision = "float16"\n[thermostat]', "dtype is 'float16'.*float32"),
+    "unknown backend": ("[thermostat]", 'backend = "gpu"\n[thermostat]', "backend is 'gpu'.*'cpu', 'reference', 'cuda'"),
     "a model for leapfrog": ('"stride"', '"leapfrog"', "integrator.model.*kind = 'stride'"),
     "units of galaxies": ('"ase"', '"galactic"', "needs.*'ase'"),
     "gravity beside a stride": ("[thermostat]", '[gravity]\nkind = "fmm"\n[thermostat]', "gravity.*knows no gravity"),

@@ -127,13 +127,16 @@ print("the same")
 _ENGINES = (
     _SMALL
     + """
+from ase import Atoms, units
 from askel.equivariant import Architecture, Engine, Model
 from askel.equivariant.parameters import parameters
+from askel.md import LongStride
 
 rng = np.random.default_rng(1)
 
 
-def model(**changes):
+def model(seed=1, **changes):
+    rng = np.random.default_rng(seed)
     options = {
         "species": (1, 8), "masses": (1.008, 15.999), "cutoff": 1.6, "average_neighbours": 4.0, "strides": (3.5, 7.0),
         "velocity_scale": (0.02, 0.005), "drift": ((0.5, 0.4), (0.3, 0.2)), "memory": ((0.3, 0.2), (0.1, 0.5)),
@@ -170,6 +173,15 @@ one = model()
 cpu, cuda = (Engine(one, dtype="float64", backend=b) for b in ("reference", "cuda"))
 alone = (species[:2], mass[:2], 9.0 * position[:2], velocity[:2], None, [False] * 3, 3.5)
 assert all(np.allclose(a, b, rtol=1e-12) for a, b in zip(cpu.stride(*alone), cuda.stride(*alone)))  # no edges
+ends = []
+for backend in ("reference", "cuda"):
+    atoms = Atoms(species, position, momenta=mass[:, None] * velocity / units.fs)
+    options = {"model": model(seed=5), "temperature_K": 300, "precision": "float64", "rng": 1}
+    dynamics = LongStride(atoms, 7.0 * units.fs, backend=backend, **options)
+    dynamics.run(2)
+    ends.append(atoms)
+assert dynamics.todict()["thermostat"] == "Langevin" and np.abs(ends[0].positions - position).max() > 0.01
+assert np.allclose(ends[0].positions, ends[1].positions, rtol=1e-11)
 try:
     cuda.stride(species, mass, 0.3 * position, velocity, None, [False] * 3, 7.0)
 except Exception as error:
