@@ -14,6 +14,7 @@ register(
         for operation in ("couple", "couple_x", "couple_w", "couple_y")
         for backend in _BACKENDS
     }
+    | {("open_pairs", backend): f"{_K}.pairs_{backend}:open_pairs" for backend in ("reference", "cpu")}
     | {("layer", backend): f"{_K}.layer_{backend}:layer" for backend in ("reference", "cpu")}
     | {("couple_tabulated", b): f"{_K}.tabulated_{b}:couple_tabulated" for b in ("reference", "cuda")}
     | {(name, "cuda"): f"{_K}.edges_cuda:{name}" for name in ("near_counts", "near_edges", "table_places")}

@@ -1,11 +1,12 @@
 r"""Hard constraints on a stride: total momentum always, angular momentum in open systems.
 
-The same text serves NumPy and torch: it uses operators, indexing, and two functions that are given.
+The same text serves NumPy and torch: it uses operators, indexing, and what has one name in both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 Stack = Callable[[list[Any], int], Any]
@@ -18,7 +19,7 @@ _PASSES = 3
 
 def conserve(
     displacement: Any, velocity: Any, *, position: Any, before: Any, mass: Any, frame: Any, stride: Any, open_frame: Any,
-    sums: Callable[[Any], Any], stack: Stack,
+    sums: Callable[[Any], Any], xp: ModuleType,
 ) -> tuple[Any, Any]:  # fmt: skip
     r"""Return displacement and new velocity with the momenta of the old state.
 
@@ -32,30 +33,33 @@ def conserve(
     mass : (n,);  frame : (n,) int, the frame of each atom;  stride : (F,) h in fs
     open_frame : (F,) 1.0 where angular momentum is conserved, else 0.0; None: nowhere
     sums : (n, k) -> (F, k), sums over the atoms of each frame
-    stack : ``numpy.stack`` or ``torch.stack``
+    xp : ``numpy`` or ``torch``
 
     Returns
     -------
     (n, 3), (n, 3); float64 in, momenta exact to rounding
 
     """
-    m = mass[:, None]
-    total = sums(m)
+    m, stack = mass[:, None], xp.stack
+    moments = sums(xp.concatenate([m, m * before, m * displacement, m * velocity, m * position], 1))
+    total = moments[:, :1]
     total = total + (total == 0.0)  # frames without atoms
-    old = sums(m * before) / total
-    displacement = displacement - (sums(m * displacement) / total - stride[:, None] * old)[frame]
-    velocity = velocity - (sums(m * velocity) / total - old)[frame]
+    old, centre = moments[:, 1:4] / total, moments[:, 10:] / total
+    drift = stride[:, None] * old
+    displacement = displacement - (moments[:, 4:7] / total - drift)[frame]
+    velocity = velocity - (moments[:, 7:10] / total - old)[frame]
     if open_frame is None:
         return displacement, velocity
-    centred = position - (sums(m * position) / total)[frame]
-    moved = position + displacement
-    moved = moved - (sums(m * moved) / total)[frame]
-    relative = before - old[frame]
-    wanted, inertia = sums(m * _cross(centred, relative, stack)), sums(m * _products(moved, stack))
+    centred, relative = position - centre[frame], before - old[frame]
+    moved = centred + displacement - drift[frame]
+    second = sums(m * xp.concatenate([_cross(centred, relative, stack), _products(moved, stack)], 1))
+    wanted, (inertia, inverse) = second[:, :3], _inertia(second[:, 3:], stack)
+    defect = (wanted - sums(m * _cross(moved, velocity - old[frame], stack))) * open_frame[:, None]
+    omega: Any = 0.0
     for _ in range(_PASSES):
-        defect = (wanted - sums(m * _cross(moved, velocity - old[frame], stack))) * open_frame[:, None]
-        velocity = velocity + _cross(_solve(inertia, defect, stack)[frame], moved, stack)
-    return displacement, velocity
+        turn = (inverse * defect[:, None]).sum(2)
+        omega, defect = omega + turn, defect - (inertia * turn[:, None]).sum(2)
+    return displacement, velocity + _cross(omega[frame], moved, stack)
 
 
 def _columns(vectors: Any) -> tuple[Any, Any, Any]:
@@ -74,17 +78,18 @@ def _products(r: Any, stack: Stack) -> Any:
     return stack([x * x, y * y, z * z, x * y, x * z, y * z], 1)
 
 
-def _solve(products: Any, defect: Any, stack: Stack) -> Any:
-    """Return omega with I omega = defect, I from the sums of m xx, ...; by the adjugate of a symmetric matrix."""
+def _inertia(products: Any, stack: Stack) -> tuple[Any, Any]:
+    """Return I (F, 3, 3) from the sums of m xx, ..., and its inverse, a little regular; by the adjugate of a symmetric matrix."""
     xx, yy, zz = products[:, 0], products[:, 1], products[:, 2]
     xy, xz, yz = products[:, 3], products[:, 4], products[:, 5]
     trace = 2.0 * (xx + yy + zz)
     small = _REGULAR * trace + (trace == 0.0)
-    a, b, c = yy + zz + small, xx + zz + small, xx + yy + small
+    a, b, c = yy + zz, xx + zz, xx + yy
     d, e, f = -xy, -xz, -yz
+    matrix = stack([a, d, e, d, b, f, e, f, c], 1)
+    a, b, c = a + small, b + small, c + small
     aa, bb, cc = b * c - f * f, a * c - e * e, a * b - d * d
     ab, ac, bc = e * f - d * c, d * f - b * e, d * e - a * f
+    adjugate = stack([aa, ab, ac, ab, bb, bc, ac, bc, cc], 1)
     determinant = a * aa + d * ab + e * ac
-    x, y, z = _columns(defect)
-    rows = (aa * x + ab * y + ac * z, ab * x + bb * y + bc * z, ac * x + bc * y + cc * z)
-    return stack([row / determinant for row in rows], 1)
+    return matrix.reshape(-1, 3, 3), (adjugate / determinant[:, None]).reshape(-1, 3, 3)

@@ -89,6 +89,7 @@ class Engine:
         kinds, weights = pruned(self.architecture, model.weights)
         self._weights = {name: self._do.array(w) for name, w in weights.items()}
         self._scales = {name: self._do.array(getattr(self.architecture, name), np.float64) for name in _SCALES}
+        self._embedding, self._facts = self._constants()
         ends = [layer_irreps(self.architecture, t)[2] for t in range(self.architecture.layers - 1)] + [kinds]
         self._layers = [self._do.layer(self.architecture, t, after, self._weights) for t, after in enumerate(ends)]
         self._readout = dimension(kinds[: kinds.index(VECTORS)])
@@ -159,8 +160,10 @@ class Engine:
         whole = np.concatenate([order, np.arange(n, len(places))])
 
         def graph(beyond: float) -> Graph:
-            found = neighbour_graph(places, cell, periodic, self.architecture.cutoff + beyond, atoms.starts)
-            return found.reordered(whole).into(n)
+            reach = self.architecture.cutoff + beyond
+            if len(atoms.starts) == 2:
+                return neighbour_graph(places[whole], cell, periodic, reach).into(n)
+            return neighbour_graph(places, cell, periodic, reach, atoms.starts).reordered(whole).into(n)
 
         same = (order, cell, periodic, atoms.starts) if self.exchange.size == 1 else None  # ghosts come and go
         edges = self._do.edges(graph, places[whole], self.architecture, same)
@@ -203,7 +206,7 @@ class Engine:
         displacement, velocity = conserve(
             displacement, velocity, position=atoms.position, before=atoms.velocity, mass=atoms.mass, frame=atoms.frame,
             stride=do.array(np.full(frames, stride), np.float64),
-            open_frame=None if periodic else do.array(np.ones(frames), np.float64), sums=sums, stack=do.xp.stack,
+            open_frame=None if periodic else do.array(np.ones(frames), np.float64), sums=sums, xp=do.xp,
         )  # fmt: skip
         return displacement, velocity
 
@@ -214,15 +217,24 @@ class Engine:
         reduced = atoms.velocity / self._scales["velocity_scale"][s][:, None]
         heavier = do.cast(xp.log(atoms.mass / self._scales["masses"][s])[:, None])
         gauss = do.cast(speed_basis(xp.sqrt((reduced**2).sum(1) + 1e-30), a, xp))
-        scalars = w["species"][s] + do.per_species(gauss[:, None], w["speed"], atoms.bounds)[:, 0]
-        scalars = scalars + w["stride"][row] + heavier * w["mass"]
         y = do.cast(xp.stack(velocity_harmonics(reduced, a.l_max), 1))
-        parts = [scalars[:, None]]
-        for degree in range(1, a.l_max + 1):
-            parts.append(y[:, degree**2 : (degree + 1) ** 2, None] * w[f"velocity_{degree}"][s][:, None])
-        one_hot = do.array(np.eye(len(a.species)))[s]
-        chosen = do.array(np.tile(np.eye(len(a.strides))[row], (len(s), 1)))
-        return xp.concatenate(parts, 1), xp.concatenate([gauss, one_hot, chosen, heavier], 1), y
+        x = y[:, :, None] * self._embedding[s]  # the first harmonic is one
+        speed = do.per_species(gauss[:, None], w["speed"], atoms.bounds)
+        x[:, :1] += speed + (w["stride"][row] + heavier * w["mass"])[:, None]
+        facts = self._facts[row][s]
+        facts[:, : a.speed_functions], facts[:, -1:] = gauss, heavier
+        return x, facts, y
+
+    def _constants(self) -> tuple[Any, list[Any]]:
+        """Return what harmonics of velocities are multiplied with (S, B, C), and for each stride facts of species (S, F)."""
+        a, do = self.architecture, self._do
+        names = ["species", *(f"velocity_{k}" for k in range(1, a.l_max + 1) for _ in range(2 * k + 1))]
+        species, strides = np.eye(len(a.species)), np.eye(len(a.strides))
+        facts = []
+        for chosen in strides:
+            rows = [np.zeros((len(species), a.speed_functions)), species, np.tile(chosen, (len(species), 1))]
+            facts.append(do.array(np.concatenate([*rows, np.zeros((len(species), 1))], axis=1)))
+        return do.xp.stack([self._weights[name] for name in names], 1), facts
 
     # ------------------------------------------------------------------ pieces
 

@@ -8,10 +8,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..particles import Exchange, Halo, InputError
+from ..particles import Exchange, Halo, InputError, resolve
 from ..particles.collective import together
 
 FloatArray = NDArray[np.float64]
+
+#: Atoms of an open system up to which each is compared with each: a molecule takes less time than a search takes to begin.
+_FEW = 128
 
 #: What an atom costs beside its edges, in edges (64 channels): its share of the matrix products.
 ATOM_COST = 15.0
@@ -53,7 +56,7 @@ class Graph:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         sender, receiver = place[self.sender], place[self.receiver]
-        edges = np.argsort(receiver, kind="stable")
+        edges = np.lexsort((sender, receiver))
         return _sorted(len(order), sender[edges], receiver[edges], self.shift[edges])
 
 
@@ -79,14 +82,17 @@ def neighbour_graph(
     InputError : a periodic direction without a cell vector, positions that are not finite
 
     """
-    if starts is not None and len(np.asarray(starts)) > 2:
-        return _joined(position, cell, periodic, cutoff, np.asarray(starts))
-    from vesin import NeighborList
-
     n = len(position)
     if not np.isfinite(position).all():
         raise InputError(f"the position of atom {int(np.argwhere(~np.isfinite(position))[0][0])} is not finite")
     wraps, box = np.asarray(periodic, dtype=bool), _box(cell)
+    first = np.array([0, n]) if starts is None else np.asarray(starts, np.int64)
+    if not wraps.any() and n and np.diff(first).max() <= _FEW:
+        return _of_few(position, cutoff, first)
+    if len(first) > 2:
+        return _joined(position, cell, periodic, cutoff, first)
+    from vesin import NeighborList
+
     _refuse_flat(box, wraps)
     if n == 0:
         empty = np.zeros(0, np.int64)
@@ -144,6 +150,14 @@ def _filled(box: FloatArray, periodic: NDArray[np.bool_]) -> FloatArray:
         present = np.delete(whole, missing, axis=0)
         whole[missing] = np.linalg.svd(present)[2][len(present) :]
     return whole
+
+
+def _of_few(position: FloatArray, cutoff: float, starts: NDArray[np.int64]) -> Graph:
+    n, room = len(position), int((np.diff(starts) ** 2).sum())
+    sender, receiver, start = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(n + 1, np.int64)
+    resolve("open_pairs")(np.ascontiguousarray(position, np.float64), starts, float(cutoff), sender, receiver, start)
+    count = int(start[n])
+    return Graph(sender[:count], receiver[:count], np.zeros((count, 3)), start)
 
 
 def _joined(

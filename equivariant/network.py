@@ -125,7 +125,7 @@ class Network(nn.Module):
         )
         return conserve(
             displacement, velocity, position=batch.position, before=batch.velocity, mass=batch.mass, frame=batch.frame,
-            stride=batch.stride, open_frame=batch.open.double(), sums=batch.sums, stack=torch.stack,
+            stride=batch.stride, open_frame=batch.open.double(), sums=batch.sums, xp=torch,
         )  # fmt: skip
 
     def energy(self, batch: Batch) -> Tensor:

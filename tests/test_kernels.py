@@ -157,6 +157,13 @@ def layer(rng, weight):
     return tuple(caught[:-1]), (np.full_like(caught[-1], np.nan),)
 
 
+def open_pairs(rng, weight):
+    starts = np.array([0, 9, 9, 20, N]) if weight else np.array([0, N])
+    room = int((np.diff(starts) ** 2).sum())
+    rows = (np.full(room, -1), np.full(room, -1), np.full(N + 1, -1))
+    return (rng.normal(size=(N, 3)), starts, 1.1), rows
+
+
 def hilbert_index(rng, weight):
     grid = rng.integers(0, 2**21, (N, 3))
     return (grid,), (np.full(N, -1),)
@@ -168,7 +175,7 @@ SAMPLES = {
     for f in (
         acceleration, acceleration_compact, acceleration_jerk, fmm, octree,
         chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
-        hilbert_index, layer, post_newtonian,
+        hilbert_index, layer, open_pairs, post_newtonian,
     )
 }  # fmt: skip
 

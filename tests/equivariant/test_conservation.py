@@ -24,7 +24,7 @@ def conserved(position, velocity, displacement, new, mass, open_frame=1.0, strid
     n = len(mass)
     return conserve(
         displacement, new, position=position, before=velocity, mass=mass, frame=np.zeros(n, int), stride=np.array([stride]),
-        open_frame=np.array([open_frame]), sums=lambda values: values.sum(0, keepdims=True), stack=np.stack,
+        open_frame=np.array([open_frame]), sums=lambda values: values.sum(0, keepdims=True), xp=np,
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def test_gradients_pass_through():
     def outputs(d, v):
         return conserve(
             d, v, position=position, before=before, mass=mass, frame=frame, stride=torch.ones(1, dtype=torch.float64),
-            open_frame=torch.ones(1, dtype=torch.float64), sums=lambda values: values.sum(0, keepdim=True), stack=torch.stack,
+            open_frame=torch.ones(1, dtype=torch.float64), sums=lambda values: values.sum(0, keepdim=True), xp=torch,
         )  # fmt: skip
 
     assert torch.autograd.gradcheck(outputs, (displacement.requires_grad_(), new.requires_grad_()))

@@ -97,9 +97,11 @@ def test_without_a_residual_the_baseline_is_left(make_model, make_system, row):
     assert largest((d, v), exact(network, [system])) < 1e-12
 
 
-def test_replicas_do_not_see_each_other(make_model, make_system):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_replicas_do_not_see_each_other(make_model, make_system, dtype):
+    """Each moves to the last digit as if it were alone."""
     _, model = make_model()
-    engine = Engine(model, dtype="float64")
+    engine = Engine(model, dtype=dtype)
     systems = [make_system(seed=k) for k in range(3)]
     joined = {k: np.concatenate([s[k] for s in systems]) for k in ("species", "mass", "position", "velocity")}
     starts = np.cumsum([0, *(len(s["position"]) for s in systems)])
