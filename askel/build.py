@@ -263,8 +263,8 @@ def _method(
     if entry.takes == "system":
         if molecular:
             raise InputError(f"forces: {kind!r} brings its own forces; use [integrator] kind = 'stride' or 'leapfrog'")
-        checks.newtonian_kind(config, entry)
         elsewhere = _elsewhere(config, entry, factory, particles.units, resolver)
+        checks.newtonian_kind(config, entry, elsewhere)
         method, potential = factory(**options, **elsewhere), None
     else:
         elsewhere = _elsewhere(config, entry, factory, particles.units, resolver, exchange)
@@ -310,6 +310,7 @@ def _elsewhere(
     given: dict[str, Any] = {
         "softening": units.read(gravity.softening, LENGTH),
         "star_star": gravity.star_star,
+        "backend": gravity.backend,
         "post_newtonian": () if terms is None else terms.terms,
         "pairs": "black-hole" if terms is None else terms.pairs,
         "merger_distance": None if mergers is None else mergers.distance,

@@ -112,16 +112,20 @@ def softening(config: Config, particles: Particles) -> None:
         raise InputError(f"gravity.softening = {length:g}: must be zero or positive")
 
 
-def newtonian_kind(config: Config, entry: PropagatorEntry) -> None:
-    """Refuse forces that a propagator with its own forces does not have."""
+def newtonian_kind(config: Config, entry: PropagatorEntry, taken: Mapping[str, Any]) -> None:
+    """Refuse forces that a propagator with its own forces does not have; ``taken`` are the arguments it takes."""
     if config.gravity.kind != "direct":
         raise InputError(f"gravity.kind = {config.gravity.kind!r}: {entry.kind!r} sums all pairs; use 'direct'")
     if config.gravity.kernel != "plummer":
         raise InputError(
             f"gravity.kernel = {config.gravity.kernel!r}: {entry.kind!r} softens by 'plummer' alone; remove it"
         )
-    if (config.gravity.backend, config.gravity.precision) != ("cpu", "double"):
-        raise InputError(f"gravity: {entry.kind!r} runs on the CPU in double precision; remove backend and precision")
+    if config.gravity.precision != "double":
+        raise InputError(
+            f"gravity.precision = {config.gravity.precision!r}: {entry.kind!r} is in double precision; remove it"
+        )
+    if config.gravity.backend != "cpu" and "backend" not in taken:
+        raise InputError(f"gravity.backend = {config.gravity.backend!r}: {entry.kind!r} runs on the CPU; remove it")
     if config.gravity.softening not in (0, 0.0) and config.gravity.star_star != "softened":
         raise InputError(
             "gravity.softening is not zero, but nothing is softened: add star_star = 'softened' or remove it"

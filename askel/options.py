@@ -12,7 +12,16 @@ from .particles.units import LENGTH, TIME, Dimension
 from .tables import Config
 
 #: Parameters of propagators that other tables than [integrator] set.
-_ELSEWHERE = ("interaction", "softening", "star_star", "post_newtonian", "pairs", "merger_distance", "collisions")
+_ELSEWHERE = (
+    "interaction",
+    "softening",
+    "star_star",
+    "post_newtonian",
+    "pairs",
+    "merger_distance",
+    "collisions",
+    "backend",
+)
 #: Parameters that only programs set, with objects.
 _PROGRAMS = ("external", "exchange", "splitting", "model", "resolver")
 #: Options of propagators that are quantities; all others are plain numbers, words and truth values.

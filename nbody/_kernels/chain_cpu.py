@@ -143,25 +143,12 @@ def advance(
         # ---- coordinates -------------------------------------------------------------------------------------
         if n > 2:
             rebuild(n, mass0, order, lo, yh, yl, perturbed)
-        any_reach = False
-        for i in range(n):
-            k = order[i]
-            mass[i] = mass0[k]
-            kind[i] = kind0[k]
-            horizon[i] = horizon0[k]
-            radius[i] = radius0[k]
-            hole = kind[i] == 1
-            seen[i] = mass[i] if hole else star_weight * mass[i]
-            eps2[i] = 0.0 if hole else star_softening * star_softening
-            eventful[i] = 0.0 if horizon[i] > 0.0 or radius[i] > 0.0 else -1.0
-            any_reach = any_reach or eventful[i] == 0.0
-            special[i] = slot0[k] >= 0
         X = yh[HEAD : HEAD + 3 * n]
         V = yh[HEAD + 3 * n : HEAD + 6 * n]
-        for d in range(0, 3 * n, n):
-            x[d] = 0.0
-            for e in range(n - 1):
-                x[d + e + 1] = x[d + lo[e]] + X[d + e]
+        any_reach = _in_tree_order(
+            order, lo, X, mass0, kind0, horizon0, radius0, slot0, star_weight, star_softening, mass, kind, horizon, radius,
+            seen, eps2, eventful, special, x,
+        )  # fmt: skip
         while True:
             n_pairs, used = list_pairs(
                 n, x, lo, kind, special, eventful, capacity, first, second, start, edge, sign, corrected
@@ -181,13 +168,20 @@ def advance(
             reach2_all = np.empty(capacity)
             r2 = np.empty(capacity)
             buffers = (x, acceleration, buffers[2], r2, buffers[4], buffers[5], buffers[6], buffers[7])
-        for p in range(n_pairs):
-            i = first[p]
-            j = second[p]
-            stars = kind[i] == 0 and kind[j] == 0
-            pair_weight[p] = star_weight if stars else 1.0
-            pair_eps2[p] = star_softening * star_softening if stars else 0.0
-            reach2_all[p] = pair_reach(i, j, mass, kind, horizon, radius) ** 2
+        _laws_of_pairs(
+            n_pairs,
+            first,
+            second,
+            mass,
+            kind,
+            horizon,
+            radius,
+            star_weight,
+            star_softening,
+            pair_weight,
+            pair_eps2,
+            reach2_all,
+        )
         reach2 = reach2_all[:n_pairs] if any_reach else reach2_all[:0]
         if perturbation is not None:
             map_special(n, order, slot0, n_pairs, first, second, perturbation[0])
@@ -208,10 +202,7 @@ def advance(
             _record_validity(n, n_pairs, first, second, r2, mass, kind, v, G, light, statistics)
         if first_pass:
             first_pass = False
-            touching = -1
-            for p in range(reach2.shape[0]):
-                if r2[p] < reach2[p]:
-                    touching = p
+            touching = _touching(r2, reach2)
             if touching >= 0:
                 found[0] = order[first[touching]]
                 found[1] = order[second[touching]]
@@ -240,9 +231,8 @@ def advance(
             if abs(H) > step[0]:
                 H = math.copysign(step[0], H)
         scales = (u, math.sqrt(r2_largest(n, x)), math.sqrt(2.0 * kinetic / total))
-        for k in range(size):
-            y0h[k] = yh[k]
-            y0l[k] = yl[k]
+        y0h[:] = yh
+        y0l[:] = yl
         # ---- one micro-step ----------------------------------------------------------------------------------
         rejected = False
         accepted = False
@@ -288,9 +278,8 @@ def advance(
             )
             evaluations += done
             if outcome != OK:  # cannot be: a shorter step than one that converged; go on with small steps
-                for q in range(size):
-                    yh[q] = y0h[q]
-                    yl[q] = y0l[q]
+                yh[:] = y0h
+                yl[:] = y0l
                 fraction = -1.0
             else:
                 finish(n, k, y0h, table_h, table_l, change, yh, yl, perturbed)
@@ -298,19 +287,15 @@ def advance(
         # ---- did something happen on the way? ----------------------------------------------------------------
         earliest = 2.0
         event_pair = -1
-        for p in range(reach2.shape[0]):
-            if reach2[p] == 0.0:
-                continue
+        p = _next_suspect(-1, pair, fraction, n, G, mass, y0h, yh, pairs, reach2, direction)
+        while p >= 0:
             seen_here = fraction if p == pair else -1.0
-            mu = G * (mass[first[p]] + mass[second[p]])
-            if seen_here >= 0.0 or suspect(p, n, y0h, yh, pairs, reach2, mu, direction):
-                z, done = locate(
-                    p, seen_here, H, target, rows, tolerance, y0h, y0l, yh, scales, factor, method, problem
-                )
-                evaluations += done
-                if z >= 0.0 and z < earliest:
-                    earliest = z
-                    event_pair = p
+            z, done = locate(p, seen_here, H, target, rows, tolerance, y0h, y0l, yh, scales, factor, method, problem)
+            evaluations += done
+            if z >= 0.0 and z < earliest:
+                earliest = z
+                event_pair = p
+            p = _next_suspect(p, pair, fraction, n, G, mass, y0h, yh, pairs, reach2, direction)
         if event_pair >= 0:
             outcome, k, done, relative, fraction, pair = extrapolate(
                 H * earliest, target, True, rows, tolerance, y0h, y0l, scales, factor, method, problem
@@ -329,6 +314,69 @@ def advance(
     statistics[STEPS] += steps
     statistics[EVALUATIONS] += evaluations
     return status, kinetic, u
+
+
+@njit(cache=True, error_model="numpy")
+def _in_tree_order(
+    order, lo, X, mass0, kind0, horizon0, radius0, slot0, star_weight, star_softening, mass, kind, horizon, radius, seen, eps2,
+    eventful, special, x,
+):  # fmt: skip
+    """Overwrite what is known of the bodies, and their positions x, in tree order; return whether any can be in an event."""
+    n = mass.shape[0]
+    any_reach = False
+    for i in range(n):
+        k = order[i]
+        mass[i] = mass0[k]
+        kind[i] = kind0[k]
+        horizon[i] = horizon0[k]
+        radius[i] = radius0[k]
+        hole = kind[i] == 1
+        seen[i] = mass[i] if hole else star_weight * mass[i]
+        eps2[i] = 0.0 if hole else star_softening * star_softening
+        eventful[i] = 0.0 if horizon[i] > 0.0 or radius[i] > 0.0 else -1.0
+        any_reach = any_reach or eventful[i] == 0.0
+        special[i] = slot0[k] >= 0
+    for d in range(0, 3 * n, n):
+        x[d] = 0.0
+        for e in range(n - 1):
+            x[d + e + 1] = x[d + lo[e]] + X[d + e]
+    return any_reach
+
+
+@njit(cache=True, error_model="numpy")
+def _laws_of_pairs(
+    n_pairs, first, second, mass, kind, horizon, radius, star_weight, star_softening, pair_weight, pair_eps2, reach2
+):
+    """Overwrite weight, squared softening and squared reach of the listed pairs."""
+    for p in range(n_pairs):
+        i = first[p]
+        j = second[p]
+        stars = kind[i] == 0 and kind[j] == 0
+        pair_weight[p] = star_weight if stars else 1.0
+        pair_eps2[p] = star_softening * star_softening if stars else 0.0
+        reach2[p] = pair_reach(i, j, mass, kind, horizon, radius) ** 2
+
+
+@njit(cache=True, error_model="numpy")
+def _touching(r2, reach2):
+    """Return the last listed pair within its reach, or -1."""
+    for p in range(reach2.shape[0] - 1, -1, -1):
+        if r2[p] < reach2[p]:
+            return p
+    return -1
+
+
+@njit(cache=True, error_model="numpy")
+def _next_suspect(after, pair, fraction, n, G, mass, y0h, yh, pairs, reach2, direction):
+    """Return the next listed pair to which something may have happened in a step, or -1; ``pair`` if a substep saw it."""
+    first, second = pairs[0], pairs[1]
+    for p in range(after + 1, reach2.shape[0]):
+        if reach2[p] == 0.0:
+            continue
+        mu = G * (mass[first[p]] + mass[second[p]])
+        if (p == pair and fraction >= 0.0) or suspect(p, n, y0h, yh, pairs, reach2, mu, direction):
+            return p
+    return -1
 
 
 @njit(cache=True, error_model="numpy")

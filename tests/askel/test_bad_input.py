@@ -89,7 +89,7 @@ MISTAKES = {
         "step = 0.01", 'step = 0.01\n[gravity]\nprecision = "mixed"', "precision is 'mixed'; expected 'double', or 'mixed' with",
     ),
     "mixed precision in a chain": (
-        'kind = "leapfrog"\nstep = 0.01', 'kind = "chain"\n[gravity]\nprecision = "mixed"', "'chain' runs .*in double",
+        'kind = "leapfrog"\nstep = 0.01', 'kind = "chain"\n[gravity]\nprecision = "mixed"', "'chain' is in double precision",
     ),
     "precision of fast multipoles": (
         "step = 0.01", 'step = 0.01\n[gravity]\nkind = "fmm"\nprecision = "mixed"', "precision = 'mixed': kind 'fmm' does not",
