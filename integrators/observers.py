@@ -193,7 +193,49 @@ class EnergySeries:
         self._last_step = int(tree["last_step"])
 
 
-class Checkpoints:
+class _ByTheClock:
+    """An observer that acts when so many seconds of wall-clock time have passed, and at the end; it remembers nothing."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._last = float(seconds), -math.inf
+
+    def act(self, simulation: Simulation) -> None:
+        """Do what is done every so often."""
+        raise NotImplementedError
+
+    def start(self, time: float, direction: int) -> None:
+        """Make the next step due."""
+        self._last = -math.inf
+
+    def next_due(self, time: float) -> float:
+        """Return infinity: wall-clock time decides."""
+        return math.inf
+
+    def due(self, time: float) -> bool:
+        """Return whether the interval has passed."""
+        return clock.monotonic() - self._last >= self._seconds
+
+    def observe(self, simulation: Simulation) -> None:
+        """Act, and wait for the next interval."""
+        self.act(simulation)
+        self._last = clock.monotonic()
+
+    def event(self, row: Row) -> None:
+        """Do nothing."""
+
+    def finish(self, simulation: Simulation) -> None:
+        """Act a last time."""
+        self.observe(simulation)
+
+    def state_dict(self) -> dict:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, tree: dict) -> None:
+        """Do nothing."""
+
+
+class Checkpoints(_ByTheClock):
     """Hands the tree of ``Simulation.state_dict`` to ``write`` every so often of wall-clock time, and at the end.
 
     Parameters
@@ -208,42 +250,19 @@ class Checkpoints:
     def __init__(self, write: Callable[[dict], None], every_seconds: float) -> None:
         if not every_seconds > 0.0:
             raise InputError(f"a checkpoint interval of {every_seconds:g} s was given; expected a positive time")
-        self._write, self._every = write, float(every_seconds)
-        self._last = clock.monotonic()
+        super().__init__(every_seconds)
+        self._write = write
 
     def start(self, time: float, direction: int) -> None:
-        """Start the clock."""
+        """Let the first interval begin."""
         self._last = clock.monotonic()
 
-    def next_due(self, time: float) -> float:
-        """Return infinity: wall-clock time decides."""
-        return math.inf
-
-    def due(self, time: float) -> bool:
-        """Return whether the interval has passed."""
-        return clock.monotonic() - self._last >= self._every
-
-    def observe(self, simulation: Simulation) -> None:
+    def act(self, simulation: Simulation) -> None:
         """Write a checkpoint."""
         self._write(simulation.state_dict())
-        self._last = clock.monotonic()
-
-    def event(self, row: Row) -> None:
-        """Do nothing."""
-
-    def finish(self, simulation: Simulation) -> None:
-        """Write a checkpoint."""
-        self.observe(simulation)
-
-    def state_dict(self) -> dict:
-        """Return nothing."""
-        return {}
-
-    def load_state_dict(self, tree: dict) -> None:
-        """Do nothing."""
 
 
-class Progress:
+class Progress(_ByTheClock):
     """Calls a function with the simulation, at most once every ``min_interval`` seconds of wall-clock time.
 
     Parameters
@@ -257,38 +276,12 @@ class Progress:
     order = 0
 
     def __init__(self, callback: Callable[[Simulation], None], min_interval: float = 0.1) -> None:
-        self._callback, self._interval, self._last = callback, float(min_interval), -math.inf
+        super().__init__(min_interval)
+        self._callback = callback
 
-    def start(self, time: float, direction: int) -> None:
-        """Make the next step due."""
-        self._last = -math.inf
-
-    def next_due(self, time: float) -> float:
-        """Return infinity: wall-clock time decides."""
-        return math.inf
-
-    def due(self, time: float) -> bool:
-        """Return whether the interval has passed."""
-        return clock.monotonic() - self._last >= self._interval
-
-    def observe(self, simulation: Simulation) -> None:
+    def act(self, simulation: Simulation) -> None:
         """Call the function."""
         self._callback(simulation)
-        self._last = clock.monotonic()
-
-    def event(self, row: Row) -> None:
-        """Do nothing."""
-
-    def finish(self, simulation: Simulation) -> None:
-        """Call the function a last time."""
-        self.observe(simulation)
-
-    def state_dict(self) -> dict:
-        """Return nothing."""
-        return {}
-
-    def load_state_dict(self, tree: dict) -> None:
-        """Do nothing."""
 
 
 class Records:

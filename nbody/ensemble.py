@@ -53,6 +53,15 @@ MOST_BODIES = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """One system, micro-step by micro-step: time (m,), position and velocity (m, n, 3)."""
+
+    time: FloatArray
+    position: FloatArray
+    velocity: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class Ensemble:
     """What became of k systems of n bodies.
 
@@ -72,6 +81,7 @@ class Ensemble:
     orbits : (k, n - 1, 4) a, e, inclination to the wider inner orbit, stability margin (r_p over the least stable one;
         infinite for two single bodies) of the orbits found, tightest first; NaN beyond them
     members : (k, n - 1, 2) int, bits of the bodies on either side of these orbits; 0 beyond them
+    track : Track of a single system, where it was asked for
 
     """
 
@@ -91,6 +101,7 @@ class Ensemble:
     tops: IntArray
     orbits: FloatArray
     members: IntArray
+    track: Track | None = None
 
     @property
     def outcome(self) -> list[str]:
@@ -107,16 +118,8 @@ class Ensemble:
 
     def __getitem__(self, which: Any) -> Ensemble:
         """Return some of the systems; ``which`` is an index array, a mask or a slice."""
-        return Ensemble(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """One system, micro-step by micro-step: time (m,), position and velocity (m, n, 3)."""
-
-    time: FloatArray
-    position: FloatArray
-    velocity: FloatArray
+        columns = (f.name for f in fields(self) if f.name != "track")
+        return Ensemble(**{name: getattr(self, name)[which] for name in columns})
 
 
 def evolve_batch(
@@ -137,6 +140,7 @@ def evolve_batch(
     tide: float = 1e-4,
     max_steps: int = 10_000_000,
     gravitational_constant: float = 1.0,
+    track: int = 0,
 ) -> Ensemble:
     """Integrate k systems of n bodies from t = 0 to t_end, or until a stopping rule ends them.
 
@@ -157,6 +161,7 @@ def evolve_batch(
     merger_distance : black holes merge at this multiple of 2 G (m1 + m2) / c^2, which ends the system; None: they do not
     tide : largest tide, relative to the binding force, at which "escape" lets go
     max_steps : most micro-steps of a system
+    track : most micro-steps to keep of a single system (k = 1), in ``Ensemble.track``
 
     Returns
     -------
@@ -167,34 +172,6 @@ def evolve_batch(
     InputError : shapes that do not fit, values that cannot be used, unknown terms, rules or backends
 
     """
-    return run_batch(
-        mass, position, velocity, t_end, tolerance=tolerance, backend=backend, post_newtonian=post_newtonian,
-        speed_of_light=speed_of_light, stop=stop, spin=spin, radius=radius, black_hole=black_hole,
-        merger_distance=merger_distance, tide=tide, max_steps=max_steps, gravitational_constant=gravitational_constant,
-    )[0]  # fmt: skip
-
-
-def run_batch(
-    mass: ArrayLike,
-    position: ArrayLike,
-    velocity: ArrayLike,
-    t_end: ArrayLike,
-    *,
-    tolerance: float = 1e-12,
-    backend: str = "cpu",
-    post_newtonian: Sequence[str] = (),
-    speed_of_light: float | None = None,
-    stop: Sequence[str] = (),
-    spin: ArrayLike | None = None,
-    radius: ArrayLike | None = None,
-    black_hole: ArrayLike | None = None,
-    merger_distance: float | None = None,
-    tide: float = 1e-4,
-    max_steps: int = 10_000_000,
-    gravitational_constant: float = 1.0,
-    track: int = 0,
-) -> tuple[Ensemble, Track | None]:
-    """Do ``evolve_batch``; with one system and ``track`` = the most micro-steps to keep, also return its track."""
     x = _array("position", position, 3)
     k, n = x.shape[:2]
     terms = parse_terms(post_newtonian)
@@ -220,7 +197,7 @@ def run_batch(
             gravitational_constant, light, terms, m, x, v, s, holes, scale * m * holes, np.where(holes, 0.0, size * touching),
             end, tolerance, max_steps, rules, *out.chain(),
         )  # fmt: skip
-    return out.ensemble(), out.tracked()
+    return out.ensemble()
 
 
 def _block(k: int) -> int:
@@ -345,10 +322,10 @@ class _Output:
         orbits, members = np.where(beyond[..., None], np.nan, self.orbits), np.where(beyond[..., None], 0, self.members)
         return Ensemble(
             self.position, self.velocity, self.spin, time, reason, energy_error, closest, _two_bodies(pair, n), hardest, steps,
-            rejected, minima, parted, _owners(self.labels), orbits, members,
+            rejected, minima, parted, _owners(self.labels), orbits, members, self._track(),
         )  # fmt: skip
 
-    def tracked(self) -> Track | None:
+    def _track(self) -> Track | None:
         if not self.steps.size:
             return None
         rows = self.track[: int(self.steps[0])]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .ensemble import Ensemble, Track, run_batch
+from .ensemble import Ensemble, Track, evolve_batch
 from .ensemble_outcomes import OUTCOMES, classify, is_resonance, kicks
 from .scattering import IntArray, Sample, Scattering
 from .scattering_cross_sections import CrossSection, cross_section
@@ -49,8 +49,7 @@ def run_encounters(scattering: Scattering, settings: Settings, numbers: IntArray
 
     """
     sample = scattering.sample(numbers)
-    ensemble, _ = _integrate(scattering, settings, sample, 0)
-    return _rows(scattering, numbers, sample, ensemble)
+    return _rows(scattering, numbers, sample, _integrate(scattering, settings, sample, 0))
 
 
 def replay(
@@ -58,13 +57,13 @@ def replay(
 ) -> tuple[Columns, Sample, Track]:
     """Run one encounter alone; return its row, equal to the batch's to the last bit, its start, and every micro-step."""
     sample = scattering.sample(np.array([number]))
-    ensemble, track = _integrate(scattering, settings, sample, most_steps)
-    assert track is not None
-    return _rows(scattering, np.array([number]), sample, ensemble), sample, track
+    ensemble = _integrate(scattering, settings, sample, most_steps)
+    assert ensemble.track is not None
+    return _rows(scattering, np.array([number]), sample, ensemble), sample, ensemble.track
 
 
-def _integrate(scattering: Scattering, settings: Settings, sample: Sample, track: int) -> tuple[Ensemble, Track | None]:
-    return run_batch(
+def _integrate(scattering: Scattering, settings: Settings, sample: Sample, track: int) -> Ensemble:
+    return evolve_batch(
         sample.mass, sample.position, sample.velocity, settings.t_end, tolerance=settings.tolerance,
         backend=settings.backend, post_newtonian=settings.post_newtonian, speed_of_light=scattering.c, stop=settings.stop,
         spin=sample.spin, radius=sample.radius, black_hole=sample.black_hole, merger_distance=settings.merger_distance,
