@@ -266,8 +266,10 @@ class Thermostat(Table):
     time: Time | None = Field(
         default=None, description="its time constant; 10 strides, or 100 steps of other methods, when not given"
     )
-    groups: Literal["all", "species"] | None = Field(
-        default=None, description="bussi, nose-hoover: one thermostat, or one for each element"
+    groups: Literal["all", "species", "molecules"] | None = Field(
+        default=None,
+        description="bussi, nose-hoover: one thermostat; one for each element; one each for translation, rotation and vibration "
+        "of molecules",
     )
     conserved: Literal["nothing", "momentum", "momentum and rotation"] | None = Field(
         default=None, description="what the thermostat leaves alone"

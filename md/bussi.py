@@ -30,14 +30,15 @@ class Bussi(TwoHalves):
 
     The canonical distribution of K is exact for any dt. It disturbs the motion least, and so it repairs a wrong share of
     energy between species or modes only slowly: with a learned stride, watch the temperature of every species, or take
-    ``groups="species"`` or Langevin.
+    ``groups="species"``, for liquids of molecules ``groups="molecules"``, or Langevin.
 
     Parameters
     ----------
     temperature : K
     time_constant : > 0, in the time unit of the particles
     seed : int
-    groups : "all": one thermostat; "species": one for each species, see ``groups_of`` for what is then conserved
+    groups : "all": one thermostat; "species": one for each species; "molecules": one each for translation, rotation and
+        vibration of molecules. See ``groups_of`` for what is then conserved
     conserved : what motion keeps and the thermostat does not touch; None: what the boundaries say
     exchange : Exchange; each rank has its own particles, sums are over all
 

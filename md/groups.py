@@ -1,4 +1,4 @@
-"""Groups of particles that a rescaling thermostat treats as one: the whole system, or the atoms of each species."""
+"""What a rescaling thermostat treats as one: the whole system, the atoms of each species, or a kind of motion of molecules."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..particles import SERIAL, Exchange, InputError, Particles
+from .molecular_motion import molecular_motion
 from .rigid import mean
 from .temperature import Conserved, conserved_velocity, count_degrees, species_rows
 
 FloatArray = NDArray[np.float64]
-Grouping = Literal["all", "species"]
+#: Between the keys of translation, rotation and vibration, more than there are identities.
+_MOTION_KEYS = 1 << 48
+Grouping = Literal["all", "species", "molecules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,13 @@ def groups_of(particles: Particles, groups: Grouping, conserved: Conserved, exch
     """Return the groups that have a degree of freedom: the same, in the same order, on all ranks.
 
     "all": one group, less the conserved motion. "species": one per species, each less the motion of its own centre of mass
-    where momentum is conserved; total momentum then stays as it is, angular momentum does not.
+    where momentum is conserved; total momentum then stays as it is, angular momentum does not. "molecules": translation,
+    rotation and vibration of molecules (``molecular_motion``), found by their bonds at each call; the same holds.
+
+    Raises
+    ------
+    InputError : "molecules" on several ranks, without atomic numbers, or where angular momentum is conserved
+
     """
     return [group for group in _GROUPINGS[groups](particles, conserved, exchange) if group.degrees > 0]
 
@@ -83,4 +92,25 @@ def _by_species(particles: Particles, conserved: Conserved, exchange: Exchange) 
     return out
 
 
-_GROUPINGS: dict[str, Callable[[Particles, Conserved, Exchange], list[Group]]] = {"all": _whole, "species": _by_species}
+def _by_motion(particles: Particles, conserved: Conserved, exchange: Exchange) -> list[Group]:
+    from .ase_molecules import molecules
+
+    if exchange.size > 1:
+        raise InputError(f"groups = 'molecules' runs on one rank, not on {exchange.size}; take 'species'")
+    if conserved == "momentum and rotation" and particles.n:
+        raise InputError("groups = 'molecules' is for periodic systems; an open one keeps its angular momentum, which is "
+                         "shared by translation and rotation")  # fmt: skip
+    motions, degrees = molecular_motion(particles, molecules(particles))
+    if conserved == "momentum":
+        motions[0] = motions[0] - mean(particles.mass, particles.velocity)
+        degrees[0] -= 3
+    rows, key = np.arange(particles.n), group_key(particles.identity)
+    each = zip(motions, degrees, strict=True)
+    return [Group(key - k * _MOTION_KEYS, rows, own, w) for k, (w, own) in enumerate(each)]
+
+
+_GROUPINGS: dict[str, Callable[[Particles, Conserved, Exchange], list[Group]]] = {
+    "all": _whole,
+    "species": _by_species,
+    "molecules": _by_motion,
+}

@@ -43,6 +43,11 @@ from .run import Schedule, SeedRuns, run_seeds, run_together, starting_states
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: what a thermostat of groups is called in the notes
+_GROUPED = {
+    "species": ", one for each species",
+    "molecules": ", one each for translation, rotation, vibration of molecules",
+}
 #: pairs of states that the reversibility defect is measured on
 _REVERSED = 20
 #: most pairs of states that one-step errors are measured on
@@ -86,7 +91,8 @@ def run_and_judge(
     thermostat_kind : of ``thermostats.THERMOSTATS``, or "none" for NVE. Bussi's disturbs spectra and diffusion least, and
         hides no loss of equipartition; Langevin's widens spectra by 1/(2 pi c time_constant).
     time_constant : fs; 10 strides when not given
-    groups : of "bussi" and "nose-hoover": one thermostat for all atoms, or one for each species
+    groups : of "bussi" and "nose-hoover": one thermostat for all atoms, one for each species, or one each for translation,
+        rotation and vibration of molecules
     seeds : number of runs; replicas of one graph where the states share a cell and there is no ``around``
     every : fs between frames; each stride when not given
     discard : fs of every run that are not measured; a tenth when not given
@@ -122,7 +128,7 @@ def run_and_judge(
         "seeds": seeds,
         **{f"counted_{name}": value for name, value in found.statistics.items()},
     }
-    each = ", one for each species" if options.get("groups") == "species" else ""
+    each = _GROUPED.get(options.get("groups", "all"), "")
     notes = (
         f"{seeds} runs of {duration * 1e-3:g} ps at {temperature:g} K, thermostat {thermostat_kind}{each}, time constant "
         f"{tau:g} fs, the first {skip * 1e-3:g} ps of each not measured",

@@ -281,7 +281,7 @@ def test_chains_keep_their_own_energy():
         (lambda: thermostat("berendsen", 300.0, 1.0), "unknown thermostat 'berendsen'; known: langevin, bussi, nose-hoover"),
         (lambda: Langevin(-1.0, 1.0), "temperature is -1 K"),
         (lambda: Langevin(300.0, 0.0), "time constant is 0"),
-        (lambda: Bussi(300.0, 1.0, groups="molecule"), "groups is 'molecule'"),
+        (lambda: Bussi(300.0, 1.0, groups="atoms"), "groups is 'atoms'"),
         (lambda: Langevin(300.0, 1.0, conserved="energy"), "conserved is 'energy'"),
         (lambda: NoseHoover(300.0, 1.0, length=0), "length 0"),
         (lambda: NoseHoover(0.0, 1.0), "temperature 0"),
