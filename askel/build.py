@@ -16,6 +16,7 @@ from typing import Any
 
 from . import build_stride, checks
 from .config import as_tables, parse
+from .initial_state import initial_state
 from .integrators import (
     PROPAGATORS,
     Controller,
@@ -34,17 +35,15 @@ from .integrators import (
 from .integrators.step_doubling import StepDoubling
 from .options import options_of
 from .particles import SERIAL, Exchange, InputError, Particles, UnitSystem
-from .particles.collective import on_first, spread
-from .particles.units import LENGTH, TIME, parse_quantity
-from .sources import particles_of
+from .particles.collective import lines_of_all
+from .particles.units import LENGTH, TIME
 from .tables import Config
+from .times import times_of, whole_strides
 
 #: The resolver that [mergers] stands for.
 RESOLVER = "askel.nbody.mergers:Mergers"
 #: Packages that register propagators and kernels when they are imported.
 _PROVIDERS = ("askel.integrators", "askel.nbody", "askel.md")
-#: Frames of a run that says nothing about its output.
-DEFAULT_FRAMES = 500
 #: First step tried under error control, of the whole run; the error decides whether it stands.
 _FIRST_STEP = 1e-4
 
@@ -84,6 +83,11 @@ class Job:
     estimators: tuple[str, ...] = ()
     exchange: Exchange = SERIAL
 
+    @property
+    def in_shares(self) -> bool:
+        """Whether each rank writes the particles that it owns, into trajectory and checkpoints."""
+        return self.config.output.files == "per-rank"
+
     def simulation(self, observers: tuple[Observer, ...] = ()) -> Simulation:
         """Return the run loop over a copy of the initial state."""
         return Simulation(
@@ -98,7 +102,14 @@ class Job:
         )
 
 
-def build(config: Config, folder: Path, particles: Particles | None = None, exchange: Exchange = SERIAL) -> Job:
+def build(
+    config: Config,
+    folder: Path,
+    particles: Particles | None = None,
+    exchange: Exchange = SERIAL,
+    *,
+    in_shares: bool = False,
+) -> Job:
     """Make and check everything a job names.
 
     Parameters
@@ -106,7 +117,8 @@ def build(config: Config, folder: Path, particles: Particles | None = None, exch
     config : the job
     folder : where the names of input files start from
     particles : the state of a checkpoint, instead of [particles]; of several ranks, rank 0 has it
-    exchange : Exchange between ranks; rank 0 reads and checks the whole state before it is shared out
+    exchange : Exchange between ranks; each reads a share of the initial state where its file allows it, else rank 0 the whole
+    in_shares : whether each rank has a share of ``particles``
 
     Raises
     ------
@@ -115,9 +127,8 @@ def build(config: Config, folder: Path, particles: Particles | None = None, exch
     """
     fresh = particles is None
     checks.ranks(config, exchange)
-    whole = on_first(exchange, lambda: _checked_state(config, folder, particles))
-    particles = spread(exchange, whole)
-    times = _times(config, particles)
+    particles = initial_state(config, folder, particles, exchange, in_shares)
+    times = times_of(config, particles, int(exchange.reduce(particles.n, "sum")))
     resolver = _resolver(config)
     method = _method(config, particles, folder, times["t_end"] - particles.time, resolver, exchange)
     around = build_stride.Surroundings(method.propagator)
@@ -127,8 +138,8 @@ def build(config: Config, folder: Path, particles: Particles | None = None, exch
     notes = list(around.warnings)
     if method.takes == "model":
         notes += [
-            *method.propagator.notes(particles if whole is None else whole),
-            *_whole_strides(times, method.controller.step, particles, config),
+            *lines_of_all(exchange, method.propagator.notes(particles)),
+            *whole_strides(times, method.controller.step, particles, config),
         ]
     if fresh and not times["t_end"] > particles.time:
         raise InputError(
@@ -150,60 +161,6 @@ def build(config: Config, folder: Path, particles: Particles | None = None, exch
         estimators=around.estimators,
         exchange=exchange,
     )
-
-
-def _checked_state(config: Config, folder: Path, particles: Particles | None) -> Particles:
-    """Return the initial state, after all checks that need the whole of it."""
-    state = particles_of(config, folder) if particles is None else particles
-    checks.masses(state)
-    checks.softening(config, state)
-    checks.post_newtonian(config, state)
-    checks.mergers(config, state)
-    _times(config, state)
-    return state
-
-
-def _times(config: Config, particles: Particles) -> dict[str, float]:
-    """Return t_end, every, series_every and checkpoint_seconds as numbers."""
-    units, output = particles.units, config.output
-    t_end = units.read(config.run.t_end, TIME)
-    if not t_end > particles.time:
-        raise InputError(
-            f"run.t_end = {t_end:g} is not after the time of the particles, {particles.time:g}; give a later time"
-        )
-    span = t_end - particles.time
-    every = span / DEFAULT_FRAMES if output.every is None else units.read(output.every, TIME)
-    series = every if output.series_every is None else units.read(output.series_every, TIME)
-    wait = output.checkpoint_every
-    seconds = float(wait) if not isinstance(wait, str) else parse_quantity(wait)[0]
-    for name, value in {"every": every, "series_every": series, "checkpoint_every": seconds}.items():
-        if not value > 0.0:
-            raise InputError(f"output.{name} = {value:g}: must be a positive time")
-    checks.output_size(particles, span / every, span / series)
-    return {"t_end": t_end, "every": every, "series_every": series, "checkpoint_seconds": seconds}
-
-
-def _whole_strides(times: dict[str, float], step: float, particles: Particles, config: Config) -> list[str]:
-    """Bring the times of a run to whole strides; return a line for each that a user gave otherwise."""
-    fs = particles.units.factor(TIME) / 1e-15
-    lines, given = (
-        [],
-        {"t_end": config.run.t_end, "every": config.output.every, "series_every": config.output.series_every},
-    )
-    for name, start in (("t_end", particles.time), ("every", 0.0), ("series_every", 0.0)):
-        span, changed = build_stride.whole_strides(times[name] - start, step)
-        if name != "t_end":
-            span = max(span, step)
-        if (
-            abs(start + span - times[name]) > 1e-9 * step
-        ):  # else to the last bit as given: resuming must not move the end
-            times[name] = start + span
-        if changed and given[name] is not None:
-            table = "run" if name == "t_end" else "output"
-            lines.append(
-                f"{table}.{name} is rounded to {times[name] * fs:g} fs, a whole number of strides of {step * fs:g} fs"
-            )
-    return lines
 
 
 def _resolved(config: Config, times: Mapping[str, float]) -> Config:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .integrators import Propagator, PropagatorEntry
-from .particles import FIELDS, KINDS, Exchange, InputError, Particles
+from .particles import FIELDS, KINDS, SERIAL, Exchange, InputError, Particles
 from .particles.units import LENGTH, TIME
 from .tables import OWN_FORCES, Config
 
@@ -60,13 +60,18 @@ def _one_rank(exchange: Exchange) -> str:
 
 def masses(particles: Particles) -> None:
     """Refuse massless particles where nothing has a mass, and no particles at all."""
-    if particles.n == 0:
-        raise InputError("there are no particles; give at least one")
+    some(particles.n)
     particles.check()
 
 
-def post_newtonian(config: Config, particles: Particles) -> None:
-    """Refuse terms that are unknown, cannot be computed, or act on nothing."""
+def some(n: int) -> None:
+    """Refuse no particles at all."""
+    if n == 0:
+        raise InputError("there are no particles; give at least one")
+
+
+def post_newtonian(config: Config, particles: Particles, exchange: Exchange = SERIAL) -> None:
+    """Refuse terms that are unknown, cannot be computed, or act on nothing (in what all ranks have)."""
     table = config.post_newtonian
     if table is None:
         return
@@ -78,13 +83,15 @@ def post_newtonian(config: Config, particles: Particles) -> None:
     if not table.terms:
         return
     light = _light(particles, "post-Newtonian terms are corrections in v/c")
-    holes = int(particles.is_kind(KINDS["black-hole"]).sum())
+    holes = int(exchange.reduce(particles.is_kind(KINDS["black-hole"]).sum(), "sum"))
+    n = int(exchange.reduce(particles.n, "sum"))
     if holes < 2 and (table.pairs == "black-hole" or holes == 0):
         raise InputError(
-            f"post_newtonian: no pair to act on, {holes} of {particles.n} bodies are black holes; set their kind, "
+            f"post_newtonian: no pair to act on, {holes} of {n} bodies are black holes; set their kind, "
             "or pairs = 'all'"
         )
-    speed = float(np.sqrt(np.max(np.sum(particles.velocity**2, axis=1))))
+    fastest = float(np.sqrt(np.max(np.sum(particles.velocity**2, axis=1), initial=0.0)))
+    speed = exchange.reduce(fastest, "max")
     if speed >= light:
         raise InputError(f"a body moves at {speed:g}, faster than light ({light:g} in {particles.units.name!r} units)")
 
@@ -170,15 +177,15 @@ def available_memory() -> int:
     return free
 
 
-def output_bytes(particles: Particles, frames: float, rows: float) -> float:
-    """Return a rough size of the trajectory."""
+def output_bytes(particles: Particles, frames: float, rows: float, n: int) -> float:
+    """Return a rough size of the trajectory of ``n`` particles such as these."""
     row = sum(f.dtype.itemsize * int(np.prod(f.shape)) for f in particles.present() if f.scope == "particle")
-    return frames * (particles.n * row + _FRAME_OVERHEAD) + rows * 48.0
+    return frames * (n * row + _FRAME_OVERHEAD) + rows * 48.0
 
 
-def output_size(particles: Particles, frames: float, rows: float) -> None:
+def output_size(particles: Particles, frames: float, rows: float, n: int) -> None:
     """Refuse a trajectory that cannot fit on the disk."""
-    need, there = output_bytes(particles, frames, rows), shutil.disk_usage(Path.cwd()).free
+    need, there = output_bytes(particles, frames, rows, n), shutil.disk_usage(Path.cwd()).free
     if need > there:
         raise InputError(
             f"output.every asks for {frames:.3g} frames, about {need / 2**30:.3g} GiB, and {there / 2**30:.3g} GiB "

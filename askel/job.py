@@ -31,7 +31,7 @@ from .particles.io_h5md_ranks import GatheredWriter, PartsWriter, RanksWriter
 from .particles.kernels import compiled_before, watch_compilation
 from .particles.units import TIME
 from .progress import Display, display
-from .saved import merged, model_digests, read_saved, refuse_changed_models, save, tables_of, told_saved, used_toml
+from .saved import merged, model_digests, read_saved, refuse_changed_models, save, tables_of, used_toml
 from .signals import StopRequest
 from .tables import Config
 from .units_text import picoseconds, unit_text
@@ -46,10 +46,11 @@ class Result:
 
     Attributes
     ----------
-    particles : Particles, the final state; of several ranks, rank 0 has it
+    particles : Particles, the final state; of several ranks, rank 0 has it, or with files = "per-rank" each what it owns
     trajectory : path of the trajectory file
     report : RunReport, or None when a resumed run was finished already
     notes : lines about temperatures, momentum and energy, of a run of atoms
+    count : int, particles of all ranks
 
     """
 
@@ -57,6 +58,7 @@ class Result:
     trajectory: Path
     report: RunReport | None
     notes: tuple[str, ...] = ()
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,23 +175,14 @@ def execute(asked: Request) -> Result:
 def _execute(asked: Request) -> Result:
     outputs = asked.outputs
     if asked.resume and not asked.overwrite:
-        saved = told_saved(asked.exchange, on_first(asked.exchange, lambda: _saved(outputs)))
+        saved = read_saved(asked.exchange, outputs)
         if saved is not None:
             return _go_on(asked, saved)
+        on_first(asked.exchange, outputs.refuse_lone_trajectory)
     if not (asked.overwrite or asked.resume):  # under --resume, a used.toml alone is of a run killed at its very start
         on_first(asked.exchange, lambda: outputs.refuse_existing(asked.origin))
     job = build(asked.config, asked.inputs, exchange=asked.exchange)
     return _start(asked, job)
-
-
-def _saved(outputs: Outputs) -> dict[str, Any] | None:
-    saved = read_saved(outputs)
-    if saved is None and outputs.trajectory.exists():
-        raise InputError(
-            f"{outputs.trajectory} has no checkpoint {outputs.checkpoint.name} to resume from; "
-            "use --overwrite to start anew, or another output.file"
-        )
-    return saved
 
 
 # ---------------------------------------------------------------------- starting and resuming
@@ -200,15 +193,17 @@ def _start(asked: Request, job: Job) -> Result:
     text = used_toml(job.config, asked)
     _warn(job)
     on_first(asked.exchange, outputs.prepare_folder)
-    tree = job.simulation().state_dict()
+    tree = job.simulation().state_dict(in_shares=job.in_shares)
     with contextlib.ExitStack() as held:
 
         def begin() -> None:
             held.enter_context(Lock(outputs.used)).write(text)
             outputs.remove_old()
-            save(outputs, tree, text, 0.0, model_digests(job.config, asked.inputs))
 
         on_first(asked.exchange, begin)
+        models = model_digests(job.config, asked.inputs)
+        save(asked.exchange, outputs, tree, text, 0.0, models, in_shares=job.in_shares)
+        del tree
         return _run(asked, job, _new_trajectory(asked, job, text), text)
 
 
@@ -220,7 +215,7 @@ def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
     refuse_changed_models(saved, model_digests(config, asked.inputs))
     if state.time >= state.units.read(config.run.t_end, TIME):
         return _finished(asked, state)
-    job = build(config, asked.inputs, state, asked.exchange)
+    job = build(config, asked.inputs, state, asked.exchange, in_shares="shares" in saved)
     if state.time >= job.t_end:  # it was rounded to whole strides
         return _finished(asked, state)
     text = used_toml(job.config, asked)
@@ -229,6 +224,7 @@ def _go_on(asked: Request, saved: dict[str, Any]) -> Result:
     with contextlib.ExitStack() as held:
         on_first(asked.exchange, lambda: held.enter_context(Lock(outputs.used)).write(text))
         if lengths is None:
+            on_first(asked.exchange, outputs.remove_parts)
             writer = _new_trajectory(asked, job, text)
         else:
             writer = _old_trajectory(asked, job, lengths)
@@ -239,14 +235,14 @@ def _finished(asked: Request, state: Particles) -> Result:
     if not _mute(asked):
         name = asked.outputs.trajectory
         print(f"{name}: finished already, at t = {state.time:.10g}; nothing to do", file=sys.stderr)
-    return Result(state, asked.outputs.trajectory, None)
+    return Result(state, asked.outputs.trajectory, None, count=int(asked.exchange.reduce(state.n, "sum")))
 
 
 def _new_trajectory(asked: Request, job: Job, text: str) -> RanksWriter:
     """Return the writer of a trajectory that begins."""
     exchange, path, first = asked.exchange, asked.outputs.trajectory, job.particles
     facts = {"configuration": text, "askel_version": __version__, "seed": job.config.run.seed}
-    if job.config.output.files == "per-rank":
+    if job.in_shares:
         return PartsWriter.create(exchange, path, first, facts)
     rows = int(exchange.reduce(first.n, "sum"))
     return GatheredWriter(
@@ -261,7 +257,7 @@ def _new_trajectory(asked: Request, job: Job, text: str) -> RanksWriter:
 def _old_trajectory(asked: Request, job: Job, lengths: Mapping[str, int]) -> RanksWriter:
     """Return the writer that goes on with a trajectory, cut back to what the checkpoint knows."""
     exchange, path = asked.exchange, asked.outputs.trajectory
-    if job.config.output.files == "per-rank":
+    if job.in_shares:
         return PartsWriter.resume(exchange, path, lengths, job.particles)
     return GatheredWriter(exchange, on_first(exchange, lambda: TrajectoryWriter.resume(path, lengths)))
 
@@ -273,7 +269,8 @@ def _run(asked: Request, job: Job, writer: RanksWriter, text: str, saved: Mappin
     models = model_digests(job.config, asked.inputs)
 
     def keep(tree: dict) -> None:
-        on_first(asked.exchange, lambda: save(asked.outputs, tree, text, spent + clock.monotonic() - started, models))
+        seconds = spent + clock.monotonic() - started
+        save(asked.exchange, asked.outputs, tree, text, seconds, models, in_shares=job.in_shares)
 
     thermometer = _thermometer(writer, job) if job.molecular else None
     with writer, _display(asked, job, thermometer) as shown:
@@ -282,7 +279,7 @@ def _run(asked: Request, job: Job, writer: RanksWriter, text: str, saved: Mappin
             watchers.append(EnergySeries(writer, job.series_every))
         if thermometer is not None:
             watchers.append(thermometer)
-        watchers += [Progress(shown.show), Checkpoints(keep, job.checkpoint_seconds)]
+        watchers += [Progress(shown.show), Checkpoints(keep, job.checkpoint_seconds, in_shares=job.in_shares)]
         simulation = job.simulation(tuple(watchers))
         if saved is not None:
             simulation.load_state_dict(saved["simulation"])
@@ -303,7 +300,9 @@ def _run(asked: Request, job: Job, writer: RanksWriter, text: str, saved: Mappin
         end.everywhere = True
         raise end
     notes = () if thermometer is None else thermometer.notes(dict(report.statistics), report.wall_time)
-    return Result(gather(asked.exchange, simulation.particles), asked.outputs.trajectory, report, notes)
+    final = simulation.particles if job.in_shares else gather(asked.exchange, simulation.particles)
+    count = int(asked.exchange.reduce(simulation.particles.n, "sum"))
+    return Result(final, asked.outputs.trajectory, report, notes, count)
 
 
 def _thermometer(writer: RanksWriter, job: Job) -> Thermometer:

@@ -10,6 +10,7 @@ from typing import IO
 
 from .particles import InputError
 from .particles.io_checkpoint import previous_path
+from .particles.io_checkpoint_shares import share_paths
 from .particles.io_journal import journal_path
 from .particles.part_names import part_paths
 
@@ -68,15 +69,20 @@ class Outputs:
     def existing(self) -> list[Path]:
         """Return the files that are there."""
         names = (self.trajectory, self.checkpoint, self.previous, self.used)
-        return [*(p for p in names if p.exists() or p.is_symlink()), *part_paths(self.trajectory)]
+        parts = (*part_paths(self.trajectory), *share_paths(self.checkpoint))
+        return [*(p for p in names if p.exists() or p.is_symlink()), *parts]
 
     def remove_old(self) -> None:
         """Remove the checkpoints of an earlier run, and its trajectory when that is in parts.
 
         A trajectory in one file stays until the first frame of the new one is there.
         """
-        for old in (self.checkpoint, self.previous):
+        for old in (self.checkpoint, self.previous, *share_paths(self.checkpoint)):
             old.unlink(missing_ok=True)
+        self.remove_parts()
+
+    def remove_parts(self) -> None:
+        """Remove the trajectory when it is in parts: the file that shows them first."""
         parts = part_paths(self.trajectory)
         for old in (self.trajectory, *parts) if parts else ():
             old.unlink(missing_ok=True)
@@ -89,6 +95,14 @@ class Outputs:
             hint = "--resume to go on, " if self.checkpoint in there else ""
             raise InputError(
                 f"{there[0]} is there already; use {hint}--overwrite to replace it, or another output.file"
+            )
+
+    def refuse_lone_trajectory(self) -> None:
+        """Raise InputError when a trajectory is there without a checkpoint to go on from."""
+        if self.trajectory.exists():
+            raise InputError(
+                f"{self.trajectory} has no checkpoint {self.checkpoint.name} to resume from; "
+                "use --overwrite to start anew, or another output.file"
             )
 
     def prepare_folder(self) -> None:

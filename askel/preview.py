@@ -11,7 +11,7 @@ from .build import Job, build
 from .job import Request, Result, kernel_modules, kernels_ready
 from .particles import KINDS, UNIT_SYSTEMS, Particles
 from .progress import duration
-from .saved import read_saved
+from .saved import read_newest
 from .units_text import picoseconds
 
 
@@ -22,7 +22,7 @@ def preview(asked: Request) -> list[str]:
     job = build(asked.config, asked.inputs)
     particles = job.particles
     frames = (job.t_end - particles.time) / job.every
-    size = checks.output_bytes(particles, frames, (job.t_end - particles.time) / job.series_every)
+    size = checks.output_bytes(particles, frames, (job.t_end - particles.time) / job.series_every, particles.n)
     state = "compiled" if kernels_ready() else "to be compiled, once"
     return [
         *_resumed(asked),
@@ -74,7 +74,7 @@ def _time(job: Job, value: float) -> str:
 
 def _resumed(asked: Request) -> list[str]:
     """Return a line that says where a resumed run would go on."""
-    saved = read_saved(asked.outputs) if asked.resume and not asked.overwrite else None
+    saved = read_newest(asked.outputs) if asked.resume and not asked.overwrite else None
     if saved is None:
         return []
     return [f"resume         {asked.outputs.checkpoint}, at t = {saved['simulation']['particles']['fields']['time']:g}"]
@@ -126,14 +126,14 @@ def _bytes(size: float) -> str:
 
 def summary(result: Result) -> list[str]:
     """Return what a run did."""
-    report, particles = result.report, result.particles
+    report = result.report
     assert report is not None, "a run that did nothing has no summary"
     trajectory = import_module("askel.particles.io_h5md").Trajectory
     with trajectory(result.trajectory) as file:
         frames, tables = len(file), {t: n for t, n in file.table_lengths().items() if t.startswith("events/")}
     events = "".join(f", {count} {name.split('/')[1]}{'s' if count > 1 else ''}" for name, count in tables.items())
     time = f"{picoseconds(report.time):.10g} ps" if result.notes else f"{report.time:.10g}"
-    lines = [f"{result.trajectory}: {frames} frames, {particles.n} particles, t = {time}{events}", *result.notes]
+    lines = [f"{result.trajectory}: {frames} frames, {result.count} particles, t = {time}{events}", *result.notes]
     if math.isfinite(report.max_energy_error) and not result.notes:
         lines.append(f"energy error {report.energy_error:.2e} (largest {report.max_energy_error:.2e})")
     measures = report.statistics

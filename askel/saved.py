@@ -17,8 +17,16 @@ from .config import as_tables, parse, to_toml
 from .integrators.carry import state_from_tree, state_to_tree
 from .outputs import Outputs
 from .particles import Exchange, InputError
-from .particles.collective import told
-from .particles.io_checkpoint import read_checkpoint, tree_from_bytes, tree_to_bytes, write_checkpoint
+from .particles.collective import on_first, together, told
+from .particles.io_checkpoint import (
+    DamagedCheckpoint,
+    read_checkpoint,
+    read_generation,
+    tree_from_bytes,
+    tree_to_bytes,
+    write_checkpoint,
+)
+from .particles.io_checkpoint_shares import read_shares, remove_unnamed, write_shares
 from .tables import Config
 
 if TYPE_CHECKING:
@@ -31,15 +39,48 @@ _FILLED_KEYS = ("output.every", "output.series_every")
 #: Keys that name files beside the job.
 _FILES = (("particles", "file"), ("integrator", "model"), ("forces", "model"))
 _KIND = "askel-run"
+_ANEW = "there is no checkpoint to go on from, start anew"
 
 
-def save(outputs: Outputs, tree: dict[str, Any], text: str, wall_time: float, models: Mapping[str, str]) -> None:
-    """Write a checkpoint: the simulation's tree, the job as text, the wall-clock time spent, ``model_digests``."""
-    whole = {
+def save(
+    exchange: Exchange,
+    outputs: Outputs,
+    tree: dict[str, Any],
+    text: str,
+    wall_time: float,
+    models: Mapping[str, str],
+    *,
+    in_shares: bool,
+) -> None:
+    """Write a checkpoint, all ranks together.
+
+    Parameters
+    ----------
+    exchange, outputs : of the run
+    tree : of ``Simulation.state_dict``
+    text : the job
+    wall_time : seconds spent
+    models : ``model_digests``
+    in_shares : whether each rank's tree has the particles that it owns, and each writes them
+
+    """
+    whole: dict[str, Any] = {
         "kind": _KIND, "version": __version__, "used": text, "wall_time": wall_time, "models": dict(models),
         "simulation": tree,
     }  # fmt: skip
-    write_checkpoint(outputs.checkpoint, whole)
+    if in_shares:
+        whole["shares"] = write_shares(exchange, outputs.checkpoint, tree["particles"])
+        whole["simulation"] = tree | {"particles": _without_particles(tree["particles"])}
+
+    def write() -> None:
+        write_checkpoint(outputs.checkpoint, whole)
+        remove_unnamed(outputs.checkpoint)
+
+    on_first(exchange, write)
+
+
+def _without_particles(tree: dict[str, Any]) -> dict[str, Any]:
+    return state_to_tree(state_from_tree(tree).select(np.zeros(0, np.int64)))
 
 
 def model_digests(config: Config, folder: Path) -> dict[str, str]:
@@ -68,8 +109,34 @@ def refuse_changed_models(saved: Mapping[str, Any], now: Mapping[str, str]) -> N
             )
 
 
-def read_saved(outputs: Outputs) -> dict[str, Any] | None:
-    """Return the tree of the last good checkpoint, or None when there is none."""
+def read_saved(exchange: Exchange, outputs: Outputs) -> dict[str, Any] | None:
+    """Return the tree of the last good checkpoint, or None when there is none, all ranks together.
+
+    Rank 0 has the particles, and who owned them; of a checkpoint in shares every rank has some.
+    """
+    saved = _told_saved(exchange, on_first(exchange, lambda: read_newest(outputs)))
+    if saved is None or "shares" not in saved:
+        return saved
+    try:
+        saved["simulation"]["particles"] = read_shares(exchange, outputs.checkpoint, saved["shares"])
+        return saved
+    except DamagedCheckpoint as error:
+        problem = str(error)
+    saved = _told_saved(exchange, on_first(exchange, lambda: _read_older(outputs, problem)))
+    assert saved is not None, "else there was an error"
+    try:
+        saved["simulation"]["particles"] = read_shares(exchange, outputs.checkpoint, saved.get("shares", []))
+    except DamagedCheckpoint as error:
+        with together(exchange):
+            raise InputError(f"{problem}; {error}; {_ANEW}") from None
+    if exchange.rank == 0:
+        older = f"going on from the checkpoint before it, {outputs.previous.name}"
+        print(f"askel: warning: {problem}; {older}", file=sys.stderr)
+    return saved
+
+
+def read_newest(outputs: Outputs) -> dict[str, Any] | None:
+    """Return the tree of the last good checkpoint as it is on the disk, without shares; None when there is none."""
     if not (outputs.checkpoint.exists() or outputs.previous.exists()):
         return None
     saved = read_checkpoint(outputs.checkpoint)
@@ -80,15 +147,24 @@ def read_saved(outputs: Outputs) -> dict[str, Any] | None:
     return saved
 
 
-def told_saved(exchange: Exchange, saved: dict[str, Any] | None) -> dict[str, Any] | None:
+def _read_older(outputs: Outputs, problem: str) -> dict[str, Any]:
+    """Return the generation before, in place of one of which a share is damaged."""
+    try:
+        saved = read_generation(outputs.previous)
+    except DamagedCheckpoint as error:
+        raise InputError(f"{problem}; {error}; {_ANEW}") from None
+    return saved
+
+
+def _told_saved(exchange: Exchange, saved: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return, on all ranks, the tree that rank 0 read; the particles, and who owned them, stay there alone."""
     if exchange.size == 1:
         return saved
     words = b""
     if saved is not None:
         tree = dict(saved["simulation"])
-        tree["particles"] = state_to_tree(state_from_tree(tree["particles"]).select(np.zeros(0, np.int64)))
-        if tree.get("exchange"):
+        tree["particles"] = _without_particles(tree["particles"])
+        if "identity" in tree.get("exchange", {}):
             tree["exchange"] = tree["exchange"] | {"identity": np.zeros(0, np.int64)}
         words = tree_to_bytes({**saved, "simulation": tree})
     heard = told(exchange, np.frombuffer(words, np.uint8)).tobytes()

@@ -88,7 +88,23 @@ def particles_of(config: Config, folder: Path) -> Particles:
             particles = _with_bodies(particles, source.body, units)
     else:
         particles = _from_bodies(source.body, units)
-    return _completed(config, particles)
+    return completed(config, particles)
+
+
+def share_of(config: Config, folder: Path, k: int, of: int) -> Particles | None:
+    """Return the k-th of so many parts of the initial state, not ``completed``; None where it must be made as a whole.
+
+    Raises
+    ------
+    InputError : as ``particles_of``
+
+    """
+    source = config.particles
+    if source.file is None or source.body or source.galaxy or source.temperature is not None:
+        return None
+    from .particles.files import read_stretch
+
+    return read_stretch(folder / source.file, k, of, source.frame, units=units_of(config.units))
 
 
 def _from_file(path: Path, frame: int, units: UnitSystem | None) -> Particles:
@@ -164,7 +180,7 @@ def kind_code(name: str) -> int:
     return KINDS[name]
 
 
-def _completed(config: Config, particles: Particles) -> Particles:
+def completed(config: Config, particles: Particles) -> Particles:
     """Give bodies without a kind the default one, and spins of zero where something will act on or make spins."""
     relativistic = config.post_newtonian is not None or config.mergers is not None
     usual = "black-hole" if relativistic else "star" if particles.species is None else "atom"

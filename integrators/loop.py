@@ -322,10 +322,11 @@ class Simulation:
 
     # ------------------------------------------------------------------ restart
 
-    def state_dict(self) -> dict:
+    def state_dict(self, *, in_shares: bool = False) -> dict:
         """Return all that a restart needs, as a tree (nested dict) of arrays, numbers, strings and None.
 
-        Of several ranks: the tree of rank 0 has all particles, in the order of their identities, those of the others none.
+        Of several ranks: the tree of rank 0 has all particles, in the order of their identities, those of the others none;
+        ``in_shares``, each has those that it owns.
         """
         self.propagator.synchronise(self.particles, self.carry)
         return {
@@ -339,8 +340,8 @@ class Simulation:
             "energy": math.nan if self._energy is None else self._energy,
             "energy_known": self._energy is not None,
             "statistics": dict(self.statistics),
-            "particles": state_to_tree(gather(self._exchange, self.particles)),
-            "exchange": self._exchange.state_dict(self.particles),
+            "particles": state_to_tree(self.particles if in_shares else gather(self._exchange, self.particles)),
+            "exchange": self._exchange.state_dict(None if in_shares else self.particles),
             "carry": pack(self.carry),
             "controller": self.controller.state_dict(),
             "observers": {f"{i} {type(o).__name__}": o.state_dict() for i, o in enumerate(self.observers)},

@@ -242,16 +242,17 @@ class Checkpoints(_ByTheClock):
     ----------
     write : function of the tree; it writes to a temporary name and renames
     every_seconds : float > 0 of wall-clock time; infinite for the end (and stops) alone
+    in_shares : whether the tree of each rank has the particles that it owns, and not that of rank 0 all
 
     """
 
     order = 1
 
-    def __init__(self, write: Callable[[dict], None], every_seconds: float) -> None:
+    def __init__(self, write: Callable[[dict], None], every_seconds: float, *, in_shares: bool = False) -> None:
         if not every_seconds > 0.0:
             raise InputError(f"a checkpoint interval of {every_seconds:g} s was given; expected a positive time")
         super().__init__(every_seconds)
-        self._write = write
+        self._write, self._in_shares = write, in_shares
 
     def start(self, time: float, direction: int) -> None:
         """Let the first interval begin."""
@@ -259,7 +260,7 @@ class Checkpoints(_ByTheClock):
 
     def act(self, simulation: Simulation) -> None:
         """Write a checkpoint."""
-        self._write(simulation.state_dict())
+        self._write(simulation.state_dict(in_shares=self._in_shares))
 
 
 class Progress(_ByTheClock):

@@ -121,23 +121,22 @@ class RankExchange:
 
     # ------------------------------------------------------------------ restart
 
-    def state_dict(self, particles: Particles) -> dict:
-        """Return who owns what, in order (on rank 0), with the cuts and the count of calls."""
+    def state_dict(self, particles: Particles | None) -> dict:
+        """Return who owns what, in order (on rank 0; without particles it is left out), with the cuts and the count of calls."""
+        tree = {"size": self.size, "calls": self._calls, "decomposition": self.decomposition.state_dict()}
+        if particles is None:
+            return tree
         parts = self.alltoall([particles.identity if r == 0 else particles.identity[:0] for r in range(self.size)])
-        return {
-            "size": self.size,
-            "calls": self._calls,
-            "counts": np.array([len(part) for part in parts]),
-            "identity": np.concatenate(parts),
-            "decomposition": self.decomposition.state_dict(),
-        }
+        return tree | {"counts": np.array([len(part) for part in parts]), "identity": np.concatenate(parts)}
 
     def restore(self, particles: Particles, tree: dict) -> Particles:
-        """Return what this rank owns of the particles of rank 0: as in ``tree`` when the number of ranks is the same."""
+        """Return what this rank owns of the particles of all: as in ``tree`` when the number of ranks is the same."""
         if int(tree.get("size", 0)) != self.size:
             return self._moved(particles, np.ones(particles.n))[0]
         self._calls = int(tree["calls"])
         self.decomposition.load_state_dict(tree["decomposition"])
+        if "identity" not in tree:
+            return particles
         rows = pack_rows(particles)
         parts = [rows[:0]] * self.size
         if self.rank == 0:

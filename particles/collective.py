@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import AskelError, InputError, Interrupted, NumericalFailure
 from .exchange import Exchange, Reducer
+from .fields import PARTICLE_FIELDS
 from .packing import describe_state, empty_like, pack_rows, unpack_rows
 from .particles import Particles
 
@@ -92,6 +93,32 @@ def by_cuts(exchange: Exchange, particles: Particles, cuts: NDArray[np.int64]) -
     owner = np.searchsorted(cuts, particles.identity, side="right")
     whole = np.concatenate(exchange.alltoall([rows[owner == r] for r in range(exchange.size)]))
     return unpack_rows(whole[np.argsort(whole["identity"], kind="stable")], particles)
+
+
+def lines_of_all(exchange: Exchange, lines: Sequence[str]) -> list[str]:
+    """Return the lines of text of all ranks, each once."""
+    said = exchange.allgather(np.frombuffer("\n".join(lines).encode(), np.uint8))
+    return list(dict.fromkeys(line for part in said for line in part.tobytes().decode().splitlines()))
+
+
+def with_common_fields(exchange: Exchange, particles: Particles) -> Particles:
+    """Return the particles with every field that those of any rank have; a field that they lack is its fill value."""
+    here = [getattr(particles, field.name) is not None for field in PARTICLE_FIELDS]
+    for field, wanted in zip(PARTICLE_FIELDS, exchange.reduce(np.array(here, np.int64), "max"), strict=True):
+        if wanted and getattr(particles, field.name) is None:
+            setattr(particles, field.name, np.full((particles.n, *field.shape), field.fill, field.dtype))
+    return particles
+
+
+def refuse_repeated(exchange: Exchange, identity: NDArray[np.int64]) -> None:
+    """Raise InputError, on all ranks, when two particles of any ranks (n,) have one identity."""
+    cuts = equal_cuts(identity, np.ones(len(identity)), exchange)
+    owner = np.searchsorted(cuts, identity, side="right")
+    mine = np.sort(np.concatenate(exchange.alltoall([identity[owner == r] for r in range(exchange.size)])))
+    with together(exchange):
+        twice = mine[1:][np.diff(mine) == 0]
+        if len(twice):
+            raise InputError(f"identity {twice[0]} is used twice; every particle needs its own")
 
 
 @contextmanager

@@ -143,12 +143,18 @@ class Exchange(Protocol):
         """Return the rank on which the named particles are brought together: the one that owns most of them."""
         ...
 
-    def state_dict(self, particles: Particles) -> dict:
-        """Return, on rank 0, who owns what, in order, so that a restart on as many ranks is equal to the last bit."""
+    def state_dict(self, particles: Particles | None) -> dict:
+        """Return, on rank 0, who owns what, in order, so that a restart on as many ranks is equal to the last bit.
+
+        Without particles: all but who owns what, for a restart to which each rank brings its own.
+        """
         ...
 
     def restore(self, particles: Particles, tree: dict) -> Particles:
-        """Return what this rank owns of the particles of rank 0: as in ``tree`` when the number of ranks is the same."""
+        """Return what this rank owns of the particles of all ranks: as in ``tree`` when the number of ranks is the same.
+
+        Then rank 0 has all of them, or each rank its own, as ``state_dict`` was told; on another number anyone has any.
+        """
         ...
 
 
@@ -208,7 +214,7 @@ class Serial:
         """Return rank 0."""
         return 0
 
-    def state_dict(self, particles: Particles) -> dict:
+    def state_dict(self, particles: Particles | None) -> dict:
         """Return nothing."""
         return {}
 

@@ -1,7 +1,7 @@
 """Files of any format: read, write, convert, describe. A format is a row of ``FORMATS`` and a module with five names.
 
 A module of a format has ``MANY_FRAMES``, ``sniff(path, head)``, ``states(path, frame, units)`` (an iterator; frame None for
-all), ``write_states(path, states)`` and ``describe(path)``.
+all), ``write_states(path, states)`` and ``describe(path)``, and ``stretch(path, frame, k, of)`` where a part can be read alone.
 """
 
 from __future__ import annotations
@@ -119,6 +119,27 @@ def read(path: str | Path, frame: int = -1, *, units: UnitSystem | None = None) 
     """
     (state,) = frames(path, frame, units=units)
     return state
+
+
+def read_stretch(
+    path: str | Path, k: int, of: int, frame: int = -1, *, units: UnitSystem | None = None
+) -> Particles | None:
+    """Return a part of one frame, so that several ranks read it together; None where only the whole can be read.
+
+    Parameters
+    ----------
+    path, frame, units : as for ``read``
+    k, of : the k-th (from 0) of so many parts of about equal size, which may be empty; optional fields of the whole may be
+        absent in one of them
+
+    Raises
+    ------
+    InputError : as ``read``
+
+    """
+    reader = getattr(format_of(path).load(), "stretch", None)
+    state: Particles | None = None if reader is None else reader(Path(path), frame, k, of)
+    return state if state is None or units is None else state.in_units(units)
 
 
 def write(path: str | Path, particles: Particles, *, overwrite: bool = False, gadget_view: bool = False) -> None:

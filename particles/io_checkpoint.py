@@ -23,9 +23,9 @@ from .errors import AskelError, InputError
 
 FORMAT_VERSION = 1
 MAGIC = b"ASKELCHK"
-_HEAD = struct.Struct("<8sIQ")  # magic, version, length of the header
-_SHA = 32
-_ARRAY = "__array__"
+HEAD = struct.Struct("<8sIQ")  # magic, version, length of the header
+SHA = 32
+ARRAY = "__array__"
 _KINDS = "biufcSU"
 
 
@@ -57,15 +57,13 @@ def write_checkpoint(path: str | Path, tree: Mapping[str, Any]) -> None:
 
     """
     path = Path(path)
-    arrays: list[NDArray] = []
-    header = json.dumps({"tree": _encode(tree, arrays, "")}, allow_nan=True).encode()
     temporary = path.with_name(f".{path.name}.new")
     try:
-        _write(temporary, [_HEAD.pack(MAGIC, FORMAT_VERSION, len(header)), header], arrays)
+        write_tree(temporary, tree)
         if path.exists():
             _keep_previous(path)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise AskelError(
@@ -87,16 +85,27 @@ def tree_from_bytes(raw: bytes) -> dict[str, Any]:
     return tree
 
 
-def _write(path: Path, head: list[bytes], arrays: list[NDArray]) -> None:
-    digest = hashlib.sha256()
+def write_tree(path: Path, tree: Mapping[str, Any]) -> str:
+    """Write a tree to a file, wait until the disk has it, and return the SHA-256 of all but the checksum at its end.
+
+    Raises
+    ------
+    OSError : the disk refuses
+    TypeError : something else in the tree than ``write_checkpoint`` takes
+
+    """
+    arrays: list[NDArray] = []
+    header = json.dumps({"tree": _encode(tree, arrays, "")}, allow_nan=True).encode()
     bodies: list[Any] = [a.reshape(-1).view(np.uint8) for a in arrays if a.nbytes]
+    digest = hashlib.sha256()
     with path.open("wb") as file:
-        for part in (*head, *bodies):
+        for part in (HEAD.pack(MAGIC, FORMAT_VERSION, len(header)), header, *bodies):
             digest.update(part)
             file.write(part)
         file.write(digest.digest())
         file.flush()
         os.fsync(file.fileno())
+    return digest.hexdigest()
 
 
 def _keep_previous(path: Path) -> None:
@@ -111,7 +120,8 @@ def _keep_previous(path: Path) -> None:
     spare.unlink(missing_ok=True)  # replacing a name by another one of the same file leaves both
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names of a folder."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -130,38 +140,46 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        return _read(path)
-    except _Damaged as error:
+        return read_generation(path)
+    except DamagedCheckpoint as error:
         problem = str(error)
     try:
-        tree = _read(previous_path(path))
-    except _Damaged as error:
+        tree = read_generation(previous_path(path))
+    except DamagedCheckpoint as error:
         older = "" if not previous_path(path).exists() else f"; {error}"
         raise InputError(f"{problem}{older}; there is no checkpoint to go on from, start anew") from None
     tree.note = f"{problem}; going on from the checkpoint before it, {previous_path(path).name}"
     return tree
 
 
-class _Damaged(Exception):
+class DamagedCheckpoint(Exception):
     """A checkpoint that an older generation can stand in for."""
 
 
-def _read(path: Path) -> Checkpoint:
+def read_generation(path: Path) -> Checkpoint:
+    """Return the tree of one file.
+
+    Raises
+    ------
+    DamagedCheckpoint : it is missing, or not what was written
+    InputError : it cannot be read, or is of a newer version
+
+    """
     try:
         raw = memoryview(path.read_bytes())
     except FileNotFoundError:
-        raise _Damaged(f"there is no {path}") from None
+        raise DamagedCheckpoint(f"there is no {path}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     if bytes(raw[: len(MAGIC)]) != MAGIC:
-        raise _Damaged(f"{path} is not a checkpoint of Askel, or its beginning is damaged")
-    if len(raw) < _HEAD.size + _SHA or hashlib.sha256(raw[:-_SHA]).digest() != bytes(raw[-_SHA:]):
-        raise _Damaged(f"{path} is truncated or damaged (its checksum does not fit)")
-    _, version, length = _HEAD.unpack_from(raw)
+        raise DamagedCheckpoint(f"{path} is not a checkpoint of Askel, or its beginning is damaged")
+    if len(raw) < HEAD.size + SHA or hashlib.sha256(raw[:-SHA]).digest() != bytes(raw[-SHA:]):
+        raise DamagedCheckpoint(f"{path} is truncated or damaged (its checksum does not fit)")
+    _, version, length = HEAD.unpack_from(raw)
     if version > FORMAT_VERSION:
         raise InputError(f"{path} has format version {version}, this Askel knows {FORMAT_VERSION}; update Askel")
-    header = json.loads(bytes(raw[_HEAD.size : _HEAD.size + length]))
-    return Checkpoint(_decode(header["tree"], raw[_HEAD.size + length : -_SHA]))
+    header = json.loads(bytes(raw[HEAD.size : HEAD.size + length]))
+    return Checkpoint(_decode(header["tree"], raw[HEAD.size + length : -SHA]))
 
 
 def _encode(value: Any, arrays: list[NDArray], where: str) -> Any:
@@ -171,7 +189,7 @@ def _encode(value: Any, arrays: list[NDArray], where: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
-        if any(not isinstance(key, str) or key == _ARRAY for key in value):
+        if any(not isinstance(key, str) or key == ARRAY for key in value):
             raise TypeError(f"checkpoint entry {where or '/'} has a key that is no string")
         return {key: _encode(inner, arrays, f"{where}/{key}") for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -179,7 +197,7 @@ def _encode(value: Any, arrays: list[NDArray], where: str) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in _KINDS:
         start = sum(a.nbytes for a in arrays)
         arrays.append(np.array(value, order="C", copy=None))
-        return {_ARRAY: [value.dtype.str, list(value.shape), start]}
+        return {ARRAY: [value.dtype.str, list(value.shape), start]}
     kind = f"{type(value).__name__} of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
     raise TypeError(
         f"checkpoint entry {where or '/'} is a {kind}; expected arrays, numbers, strings, None, dicts, lists"
@@ -191,8 +209,8 @@ def _decode(value: Any, data: memoryview) -> Any:
         return [_decode(inner, data) for inner in value]
     if not isinstance(value, dict):
         return value
-    if _ARRAY in value:
-        name, shape, start = value[_ARRAY]
+    if ARRAY in value:
+        name, shape, start = value[ARRAY]
         dtype = np.dtype(name)
         if dtype.kind not in _KINDS:
             raise InputError(f"the checkpoint holds an array of {dtype}; it was not written by Askel")

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .io_checkpoint import MAGIC, read_checkpoint
+from .exchange import SERIAL
+from .io_checkpoint import MAGIC, DamagedCheckpoint, read_checkpoint
+from .io_checkpoint_shares import read_shares
 from .io_text import check_frame
 from .particles import Particles
 from .units import UnitSystem
@@ -36,10 +38,16 @@ def states(path: Path, frame: int | None, units: UnitSystem | None) -> Iterator[
 
 def _state(path: Path, tree: Mapping[str, Any]) -> Particles:
     found = _find(tree)
+    if "shares" in tree:
+        try:
+            found = read_shares(SERIAL, path, tree["shares"])
+        except DamagedCheckpoint as error:
+            raise InputError(str(error)) from None
     if found is None:
         raise InputError(f"{path} is a checkpoint without particles")
     fields = {name: np.array(value) if np.ndim(value) else value for name, value in found["fields"].items()}
-    return Particles.from_dict(fields, UnitSystem(**found["units"]))
+    state = Particles.from_dict(fields, UnitSystem(**found["units"]))
+    return state.select(np.argsort(state.identity, kind="stable")) if "shares" in tree else state
 
 
 def _find(tree: Any) -> Mapping[str, Any] | None:
@@ -66,6 +74,7 @@ def describe(path: Path) -> dict[str, Any]:
         "particles": state.n,
         "time": {"first": state.time, "last": state.time},
         "units": state.units.name,
+        **({"shares": len(tree["shares"])} if "shares" in tree else {}),
         "valid": not tree.note,
         "damaged": [tree.note] if tree.note else [],
     }

@@ -10,6 +10,7 @@ stand: the factor sqrt(a) belongs to cosmological snapshots, which are refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from .io_hdf5 import (
     subgroup,
 )
 from .io_text import check_frame
+from .io_virtual import Parts
 from .particles import Particles, join
 from .units import UNITS, UnitSystem
 
@@ -166,30 +168,58 @@ def states(path: Path, frame: int | None, units: UnitSystem | None) -> Iterator[
 
     """
     check_frame(path, frame, 1)
+    yield _in_order(_read(path, 0, 1))
+
+
+def stretch(path: Path, frame: int | None, k: int, of: int) -> Particles:
+    """Return the k-th of so many parts of about equal size, in the order of the files; see ``states``."""
+    check_frame(path, frame, 1)
+    return _read(path, k, of)
+
+
+def _read(path: Path, k: int, of: int) -> Particles:
     found: list[Particles] = []
-    counted, promised, wanted = np.zeros(_TYPES, np.int64), None, GADGET_UNITS
+    groups = _groups(path)
+    ends = np.cumsum([0, *(n for _, _, n in groups)])
+    low, high = (int(ends[-1]) * i // of for i in (k, k + 1))
+    for (file, kind, _), start, stop in zip(groups, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        first, last = max(low, start), min(high, stop)
+        if first < last or (low == high and not found):  # an empty stretch has the fields of the first group
+            found.append(_part(file, kind, slice(first - start, max(first, last) - start)))
+    with open_hdf5(path) as h5, reading(path):
+        wanted = _units(h5, _header(path, h5))[1]
+    return join(found).in_units(wanted)
+
+
+def _groups(path: Path) -> list[tuple[Path, int, int]]:
+    """Return (file, type, number of particles) of all that a snapshot holds."""
+    found, promised = [], None
     for file in _files(path):
         with open_hdf5(file) as h5, reading(file):
-            header = subgroup(h5, "Header")
-            if header is None:
-                raise InputError(f"{file} is HDF5 but neither H5MD nor GADGET (it has no Header)")
+            header = _header(file, h5)
             _refuse_cosmology(file, header)
-            numbers, wanted = _units(h5, header)
-            time = number_attribute(header, "Time") or 0.0
             promised = _total(header)
-            for k in range(_TYPES):
-                part = _part(h5, header, k, numbers, time) if f"PartType{k}" in h5 else None
-                if part is not None:
-                    found.append(part)
-                    counted[k] += part.n
+            for kind in range(_TYPES):
+                positions = dataset(h5, f"PartType{kind}/Coordinates") if f"PartType{kind}" in h5 else None
+                if positions is not None and len(positions):
+                    found.append((file, kind, check_rows(positions)))
     if not found:
         raise InputError(f"{path} holds no particles")
+    counted = np.zeros(_TYPES, np.int64)
+    np.add.at(counted, [kind for _, kind, _ in found], [n for _, _, n in found])
     if promised is not None and (promised != counted).any():
         raise InputError(
             f"{path} promises {promised.tolist()} particles of the six types, "
             f"its files hold {counted.tolist()}; a part is missing"
         )
-    yield _in_order(join(found)).in_units(wanted)
+    return found
+
+
+def _header(file: Path, h5: h5py.File) -> h5py.Group:
+    header = subgroup(h5, "Header")
+    if header is None:
+        raise InputError(f"{file} is HDF5 but neither H5MD nor GADGET (it has no Header)")
+    return header
 
 
 def _files(path: Path) -> list[Path]:
@@ -250,31 +280,31 @@ def _units(h5: h5py.File, header: h5py.Group) -> tuple[UnitSystem, UnitSystem]:
     return GADGET_UNITS, GADGET_UNITS
 
 
-def _part(h5: h5py.File, header: h5py.Group, k: int, units: UnitSystem, time: float) -> Particles | None:
-    group = subgroup(h5, f"PartType{k}")
-    positions = dataset(group, "Coordinates") if group is not None else None
-    if group is None or positions is None:
-        return None
-    n = check_rows(positions)
-    if n == 0:
-        return None
-    values: dict[str, Any] = {}
-    for name, field_name in _DATASETS:
-        data, field = dataset(group, name), FIELDS[field_name]
-        if data is not None:
-            if data.shape != (n, *field.shape):
-                raise InputError(f"{label(data)} has shape {data.shape}; expected {(n, *field.shape)}")
-            values[field_name] = read_values(data).astype(field.dtype)
-    if "mass" not in values:
-        table = np.asarray(attribute(header, "MassTable"))
-        if table.shape != (_TYPES,) or not table[k] > 0.0:
-            raise InputError(f"{label(group)} has no Masses, and MassTable has none for it")
-        values["mass"] = np.full(n, float(table[k]))
-    if "identity" not in values:
-        raise InputError(f"{label(group)} has no ParticleIDs")
-    values.setdefault("velocity", np.zeros((n, 3)))
-    values.setdefault("kind", np.full(n, _KIND_OF_TYPE[k], np.int8))
-    return Particles(time=time, units=units, **values)
+def _part(file: Path, kind: int, rows: slice) -> Particles:
+    """Return some particles of one type in one file, in its units."""
+    with open_hdf5(file) as h5, reading(file), closing(Parts(file)) as parts:
+        header, group = _header(file, h5), h5[f"PartType{kind}"]
+        values: dict[str, Any] = {}
+        held, n = len(group["Coordinates"]), rows.stop - rows.start
+        for name, field_name in _DATASETS:
+            data, field = dataset(group, name), FIELDS[field_name]
+            if data is not None:
+                if data.shape != (held, *field.shape):
+                    raise InputError(f"{label(data)} has shape {data.shape}; expected {(held, *field.shape)}")
+                parts.check(data)
+                count = data.size // held * n
+                values[field_name] = read_values(data, rows, count=count, parts=parts).astype(field.dtype)
+        if "mass" not in values:
+            table = np.asarray(attribute(header, "MassTable"))
+            if table.shape != (_TYPES,) or not table[kind] > 0.0:
+                raise InputError(f"{label(group)} has no Masses, and MassTable has none for it")
+            values["mass"] = np.full(n, float(table[kind]))
+        if "identity" not in values:
+            raise InputError(f"{label(group)} has no ParticleIDs")
+        values.setdefault("velocity", np.zeros((n, 3)))
+        values.setdefault("kind", np.full(n, _KIND_OF_TYPE[kind], np.int8))
+        numbers, time = _units(h5, header)[0], number_attribute(header, "Time") or 0.0
+        return Particles(time=time, units=numbers, **values)
 
 
 def describe(path: Path) -> dict[str, Any]:

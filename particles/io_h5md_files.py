@@ -38,6 +38,17 @@ def states(path: Path, frame: int | None, units: UnitSystem | None) -> Iterator[
             yield state
 
 
+def stretch(path: Path, frame: int | None, k: int, of: int) -> Particles | None:
+    """Return the k-th of so many parts, of about equal size, of one frame; None for files without identities of our own."""
+    with Trajectory(path) as trajectory:
+        if not trajectory.own or "identity" not in trajectory.fields:
+            return None
+        index = check_frame(path, -1 if frame is None else frame, len(trajectory))
+        assert index is not None, "one frame was asked for"
+        low, high = (trajectory.rows * i // of for i in (k, k + 1))
+        return trajectory.stretch(index, slice(low, high))
+
+
 def write_states(path: Path, frames: Iterable[Particles], *, gadget_view: bool = False) -> int:
     """Write frames; return how many."""
     writer, count = None, 0

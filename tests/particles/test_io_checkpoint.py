@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_both_generations(two, monkeypatch):
     assert len(list(two.parent.iterdir())) == 2
 
 
-@pytest.mark.parametrize("stop", ["_keep_previous", "_sync_folder"])
+@pytest.mark.parametrize("stop", ["_keep_previous", "sync_folder"])
 def test_a_kill_between_the_steps(two, monkeypatch, stop):
     def killed(*_):
         raise SystemExit
