@@ -136,22 +136,22 @@ class Engine:
             return self._stride(atoms, cell, periodic, row)
 
     def _stride(self, atoms: _Atoms, cell: Any, periodic: Any, row: int) -> tuple[FloatArray, FloatArray]:
-        a = self.architecture
+        do = self._do
         order = np.argsort(atoms.species, kind="stable")  # one matrix product a species, on rows that lie together
-        atoms_by_species = atoms.select(order)
-        halo = self.exchange.halo(atoms_by_species.position, cell, periodic, a.cutoff)
-        ghosts = halo.forward(atoms_by_species.position)
+        places = atoms.position[order]
+        halo = self.exchange.halo(places, cell, periodic, self.architecture.cutoff)
+        ghosts = halo.forward(places)
         with together(self.exchange):
             edges = self._edges(atoms, order, ghosts, cell, periodic)
         work = np.empty(len(order))
         work[order] = ATOM_COST + edges.counts
         self.exchange.weigh(work)
-        here = atoms_by_species.on(self._do)
-        back = np.empty_like(order)
+        here, back = atoms.on(do), np.empty_like(order)
         back[order] = np.arange(len(order))
-        out = self._network(here, halo, edges, row)[self._do.array(back, np.int64)]
-        found = self._stepped(atoms.on(self._do), self._do.array(out, np.float64), row, bool(np.any(periodic)))
-        displacement, velocity = (self._do.host(x) for x in found)
+        by_species = here.select(do.array(order, np.int64))
+        out = self._network(by_species, halo, edges, row)[do.array(back, np.int64)]
+        found = self._stepped(here, do.array(out, np.float64), row, bool(np.any(periodic)))
+        displacement, velocity = (do.host(x) for x in found)
         return displacement, velocity
 
     def _edges(self, atoms: _Atoms, order: NDArray[np.int64], ghosts: FloatArray, cell: Any, periodic: Any) -> Edges:
@@ -300,7 +300,7 @@ class _Atoms:
         floats = [np.ascontiguousarray(v, np.float64) for v in (mass, position, velocity)]
         return cls(index, floats[0], floats[1], floats[2], first, frame, bounds)
 
-    def select(self, order: NDArray[np.int64]) -> _Atoms:
+    def select(self, order: Any) -> _Atoms:
         """Return the atoms in another order."""
         position, velocity = self.position[order], self.velocity[order]
         return _Atoms(
