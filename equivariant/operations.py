@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..particles import InputError, resolve
+from ..particles import InputError, MissingDependency, resolve
 from .architecture import Architecture
 from .fused import FusedLayer
 from .graph import Graph
@@ -130,12 +130,19 @@ def operations(backend: str, dtype: np.dtype) -> Operations:
     Raises
     ------
     InputError : an unknown backend, or one that this machine cannot run
+    MissingDependency : "cuda" without torch
 
     """
     if backend not in _BACKENDS:
         raise InputError(f"backend is {backend!r}; expected one of {', '.join(map(repr, _BACKENDS))}")
     module, _, name = _BACKENDS[backend].partition(":")
-    made: Operations = getattr(import_module(f".{module}", __package__), name)(dtype, backend)
+    try:
+        kind = getattr(import_module(f".{module}", __package__), name)
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise MissingDependency("torch", "ml") from None
+        raise
+    made: Operations = kind(dtype, backend)
     return made
 
 

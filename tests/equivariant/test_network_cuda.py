@@ -1,11 +1,13 @@
 """The network on a CUDA device: run by the simulator, compiled to PTX and assembled; with a GPU, at real size."""
 
+import sys
+
 import numpy as np
 import pytest
 from askel.equivariant import Engine, Model
 from askel.equivariant.parameters import parameters
 from askel.equivariant.paths import paths
-from askel.particles import InputError
+from askel.particles import InputError, MissingDependency
 
 BOTH = ((0, 1), (0, -1), (1, -1), (1, 1), (2, 1), (2, -1))
 HIGHEST = ((0, 1), (0, -1), (1, -1), (1, 1), (2, 1), (2, -1), (3, -1), (3, 1))
@@ -350,6 +352,15 @@ def test_without_a_device_it_is_one_line(make_architecture):
         Engine(model, backend="cuda")
     with pytest.raises(InputError, match="backend is 'gpu'; expected one of 'cpu', 'reference', 'cuda'"):
         Engine(model, backend="gpu")
+
+
+def test_without_torch_it_names_what_to_install(monkeypatch):
+    from askel.equivariant.operations import operations
+
+    monkeypatch.delitem(sys.modules, "askel.equivariant.device", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependency, match=r"torch is not installed.*askel\[ml\]"):
+        operations("cuda", np.dtype("float32"))
 
 
 @with_device
