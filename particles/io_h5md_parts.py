@@ -127,12 +127,14 @@ class MasterWriter(RecordWriter):
 
     def _make(self, field: Field, frames: int, rows: int, shown: Sequence[Piece]) -> None:
         group = self._h5.require_group(f"{GROUP}/{field.element}")
+        new = "value" not in group
         data = show(group, "value", (frames, rows, *field.shape), field.dtype.type(field.fill), shown)
         mark_unit(data, file_units(self._units), field)
-        for name in ("step", "time"):
-            if name not in group:
-                group[name] = self._h5[f"{GROUP}/position/{name}"]  # a hard link
-        declare_field(self._h5, field)
+        if new:
+            for name in ("step", "time"):
+                if name not in group:
+                    group[name] = self._h5[f"{GROUP}/position/{name}"]  # a hard link
+            declare_field(self._h5, field)
 
     def _cut_back(self, lengths: Mapping[str, int]) -> None:
         super()._cut_back(lengths)

@@ -85,7 +85,8 @@ class Parts:
 
     def __init__(self, master: Path, run: str = "") -> None:
         self._master, self._run = master, run
-        self._open: OrderedDict[str, h5py.File] = OrderedDict()
+        self._open: OrderedDict[str, tuple[h5py.File, dict[str, h5py.Dataset]]] = OrderedDict()  # with data sets in use
+        self._pieces: dict[str, list[Piece]] = {}
 
     def check(self, data: h5py.Dataset) -> list[str]:
         """Return the names of the files that a data set shows, after seeing that all are there.
@@ -118,7 +119,9 @@ class Parts:
         """
         box, shape = _wanted(data.shape, selection)
         values = np.full(_shape(box), data.fillvalue, data.dtype)
-        for piece in pieces(data):
+        if data.name not in self._pieces:
+            self._pieces[data.name] = pieces(data)
+        for piece in self._pieces[data.name]:
             common = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, piece.here, strict=True)]
             if all(a < b for a, b in common):
                 place = tuple(slice(a - c, b - c) for (a, b), (c, _) in zip(common, box, strict=True))
@@ -128,14 +131,22 @@ class Parts:
         return values.reshape(shape)
 
     def _read_piece(self, piece: Piece, there: tuple[slice, ...]) -> NDArray:
-        found = dataset(self._file(piece.file), piece.path.strip("/"))
-        if found is None or found.is_virtual or any(s.stop > n for s, n in zip(there, found.shape, strict=True)):
-            raise InputError(
-                f"{self._master} shows more of {piece.file} than is in it: the part is damaged, or of another time"
-            )
-        return np.asarray(found[there])
+        file, found = self._part(piece.file)
+        if piece.path not in found:
+            data = dataset(file, piece.path.strip("/"))
+            if data is None or data.is_virtual:
+                raise self._too_short(piece)
+            found[piece.path] = data
+        if any(s.stop > n for s, n in zip(there, found[piece.path].shape, strict=True)):
+            raise self._too_short(piece)
+        return np.asarray(found[piece.path][there])
 
-    def _file(self, name: str) -> h5py.File:
+    def _too_short(self, piece: Piece) -> InputError:
+        return InputError(
+            f"{self._master} shows more of {piece.file} than is in it: the part is damaged, or of another time"
+        )
+
+    def _part(self, name: str) -> tuple[h5py.File, dict[str, h5py.Dataset]]:
         if name not in self._open:
             path = self._master.with_name(name)
             file = open_hdf5(path)
@@ -144,16 +155,16 @@ class Parts:
                 raise InputError(
                     f"{path} is a part of another run than {self._master.name}; put the right one beside it"
                 )
-            self._open[name] = file
+            self._open[name] = file, {}
             if len(self._open) > _MOST_OPEN:
-                self._open.popitem(last=False)[1].close()
+                self._open.popitem(last=False)[1][0].close()
         self._open.move_to_end(name)
         return self._open[name]
 
     def close(self) -> None:
         """Close what is open."""
         while self._open:
-            self._open.popitem()[1].close()
+            self._open.popitem()[1][0].close()
 
 
 def _wanted(shape: tuple[int, ...], selection: Any) -> tuple[Box, tuple[int, ...]]:
