@@ -52,7 +52,7 @@ class MasterWriter(RecordWriter):
         run : mark that all parts have
 
         """
-        return cls._begun(path, particles, overwrite=True, metadata=metadata, run=run)
+        return cls._laid_out(path, particles, overwrite=True, metadata=metadata, run=run)
 
     @classmethod
     def _refuse_kind(cls, path: str | Path, old: Trajectory) -> None:

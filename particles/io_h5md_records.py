@@ -8,13 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
 import numpy as np
 
-from .errors import AskelError, InputError
+from .errors import InputError
 from .fields import FIELDS, SYSTEM_FIELDS, Field
 from .io_h5md_layout import (
     GROUP,
@@ -29,7 +28,8 @@ from .io_h5md_layout import (
 from .io_h5md_read import Trajectory
 from .io_h5md_tables import Row, check_table_name, open_table, table_length, tables, write_rows
 from .io_h5md_units import file_units, read_units
-from .io_hdf5 import dataset, extend, reading, reason
+from .io_hdf5 import dataset, extend
+from .io_hdf5_write import Hdf5Writer
 from .io_journal import JournaledFile, uninterrupted
 from .particles import Particles
 from .units import UnitSystem
@@ -39,7 +39,7 @@ _SECONDS_BETWEEN_COMMITS = 1.0  # of rows written without frames
 _ROWS_BETWEEN_COMMITS = 4096
 
 
-class RecordWriter:
+class RecordWriter(Hdf5Writer):
     """What all writers of H5MD files do: begin, resume, tables, report, commits, and the end.
 
     After a kill at any moment the file opens and holds every frame whose ``append`` returned. Rows reach the disk with
@@ -52,9 +52,7 @@ class RecordWriter:
     """
 
     def __init__(self, file: JournaledFile, target: Path) -> None:
-        self._file, self._target = file, target
-        self._h5 = h5py.File(file, "r+" if file.size else "w")
-        self._published = file.path == target
+        super().__init__(file, target)
         self._frames = 0
         self._units: UnitSystem
         self._elements: dict[str, h5py.Dataset] = {}
@@ -64,10 +62,10 @@ class RecordWriter:
         self._waiting: dict[str, list[Row]] = {}
         self._report: dict[str, Any] = {}
         self._last_commit = time.monotonic()
-        self._changed = self._closed = False
+        self._changed = False
 
     @classmethod
-    def _begun(
+    def _laid_out(
         cls,
         path: str | Path,
         particles: Particles,
@@ -76,17 +74,8 @@ class RecordWriter:
         metadata: Mapping[str, Any] | None,
         run: str,
     ) -> Self:
-        """Return the writer of a new file for states like ``particles``, laid out, without elements of particles."""
-        target = Path(path).resolve()
-        if target.is_dir():
-            raise InputError(f"{path} is a folder; expected the name of a file to write")
-        if target.exists() and not overwrite:
-            raise InputError(f"{path} exists; give another name, or overwrite it (--overwrite)")
-        try:
-            file = JournaledFile(target.with_name(f".{target.name}.new"), "new")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {reason(error)}; give a name in a writable folder") from None
-        writer = cls(file, target)
+        """Return the writer of a new file for states like ``particles``, without elements of particles."""
+        writer = cls._begun(path, overwrite=overwrite)
         with uninterrupted():
             make_layout(writer._h5, particles, str((metadata or {}).get("author", "unknown")), run)
             writer._open_elements()
@@ -110,24 +99,19 @@ class RecordWriter:
         InputError : not a trajectory of Askel, damaged, or shorter than the checkpoint says
 
         """
-        target = Path(path).resolve()
-        with Trajectory(target) as old:
+        with Trajectory(path) as old:
             old.refuse_foreign()
             _refuse_shorter(path, old, lengths)
             cls._refuse_kind(path, old)
+        writer = cls._reopened(path)
         try:
-            file = JournaledFile(target, "update")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {reason(error)}") from None
-        try:
-            writer = cls(file, target)
             with uninterrupted():
                 writer._open_elements()
                 writer._cut_back(lengths)
                 writer._changed = True
             writer.flush(sync=True)
         except (OSError, RuntimeError, KeyError, ValueError) as error:
-            file.close()
+            writer._abandon()
             raise InputError(f"{path} cannot be continued: {str(error).splitlines()[0][:160]}") from None
         return writer
 
@@ -234,53 +218,16 @@ class RecordWriter:
                         self._columns[table] = open_table(self._h5, table)
                     write_rows(self._h5, table, self._columns[table], rows)
                 self._waiting.clear()
-                self._h5.flush()
-                self._file.commit(sync=sync)
-                if not self._published and (self._frames or tables(self._h5)):
-                    self._file.move_to(self._target)
-                    self._published = True
+                self._commit(sync=sync)
         except OSError as error:
-            raise AskelError(f"cannot write {self._target}: {reason(error)}; what it held before is intact") from error
+            raise self._refused(error) from error
         self._changed, self._last_commit = False, time.monotonic()
 
-    def close(self) -> None:
-        """Commit and close; a file that never got a frame or a row is not made."""
-        if self._closed:
-            return
-        try:
-            if self._file.failure is None:
-                self._finish()
-                self.flush()
-        finally:
-            self._closed = True
-            with uninterrupted():
-                try:
-                    with reading(self._target):
-                        self._h5.close()
-                finally:
-                    self._close_file()
-
-    def _close_file(self) -> None:
-        if self._file.failure is None and self._published:
-            self._file.commit()
-        self._file.close()
-        if not self._published:
-            self._file.path.unlink(missing_ok=True)
+    def _holds_something(self) -> bool:
+        return bool(self._frames or tables(self._h5))
 
     def _finish(self) -> None:
-        """Write what only a complete file has."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InputError(f"{self._target} is closed; open it again with resume")
-        if self._file.failure is not None:
-            raise AskelError(f"{self._target} can no longer be written: an earlier write failed; the file is intact")
+        self.flush()
 
     # -- resuming -------------------------------------------------------------------------------------------------
 

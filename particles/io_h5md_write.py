@@ -71,7 +71,7 @@ class TrajectoryWriter(RecordWriter):
         InputError : the file exists, or cannot be written there
 
         """
-        writer = cls._begun(path, particles, overwrite=overwrite, metadata=metadata, run=run)
+        writer = cls._laid_out(path, particles, overwrite=overwrite, metadata=metadata, run=run)
         known = np.asarray(rows, np.int64)
         with uninterrupted():
             writer._compression, writer._gadget_view = compression, gadget_view
@@ -166,6 +166,7 @@ class TrajectoryWriter(RecordWriter):
             with uninterrupted():
                 write_view(self._h5, FrameReader(self._h5).read(self._frames - 1))
                 self._changed = True
+        super()._finish()
 
     def _open_elements(self) -> None:
         super()._open_elements()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
-from .errors import AskelError, InputError
+from .errors import InputError
 from .io_h5md_layout import package_version
-from .io_hdf5 import extend, reading, reason
+from .io_hdf5 import extend, reading
+from .io_hdf5_write import Hdf5Writer
 from .io_journal import JournaledFile, uninterrupted
 from .io_segments_read import COLUMNS, FORMAT, PER_ATOM, SegmentFile
 from .segments import Segment
@@ -22,7 +22,7 @@ UNITS = "Angstrom, fs, amu, eV"
 _CHUNK = 4096
 
 
-class SegmentWriter:
+class SegmentWriter(Hdf5Writer):
     """Appends whole segments to a file; after a kill at any moment it opens and holds all whose ``append`` returned.
 
     Made by ``create`` or ``resume``.
@@ -34,10 +34,7 @@ class SegmentWriter:
     """
 
     def __init__(self, file: JournaledFile, target: Path) -> None:
-        self._file, self._target = file, target
-        self._h5 = h5py.File(file, "r+" if file.size else "w")
-        self._published = file.path == target
-        self._closed = False
+        super().__init__(file, target)
         self._systems: list[tuple[bytes, ...]] = []
         self._data: dict[str, h5py.Dataset] = {}
         self._columns: dict[str, h5py.Dataset] = {}
@@ -56,7 +53,7 @@ class SegmentWriter:
         forces: bool = True,
         energy: bool = True,
         overwrite: bool = False,
-    ) -> SegmentWriter:
+    ) -> Self:
         """Start a file; an existing one is replaced with the first segment.
 
         Parameters
@@ -73,20 +70,11 @@ class SegmentWriter:
         InputError : the file exists or cannot be written there; a step or interval that is not positive
 
         """
-        target = Path(path).resolve()
-        if target.is_dir():
-            raise InputError(f"{path} is a folder; expected the name of a file to write")
-        if target.exists() and not overwrite:
-            raise InputError(
-                f"{path} exists; give another name, go on with it (--resume), or overwrite it (--overwrite)"
-            )
         if not (0.0 < step < np.inf and 0.0 < interval < np.inf):
             raise InputError(f"step {step} fs and interval {interval} fs; expected positive numbers")
-        try:
-            file = JournaledFile(target.with_name(f".{target.name}.new"), "new")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {reason(error)}; give a name in a writable folder") from None
-        writer = cls(file, target)
+        writer = cls._begun(
+            path, overwrite=overwrite, choices="go on with it (--resume), or overwrite it (--overwrite)"
+        )
         with uninterrupted():
             root = writer._h5
             root.attrs.update(
@@ -110,7 +98,7 @@ class SegmentWriter:
         return writer
 
     @classmethod
-    def resume(cls, path: str | Path) -> SegmentWriter:
+    def resume(cls, path: str | Path) -> Self:
         """Go on after the last whole segment.
 
         Raises
@@ -118,25 +106,20 @@ class SegmentWriter:
         InputError : not such a file, damaged, or not writable
 
         """
-        target = Path(path).resolve()
-        with SegmentFile(target) as old:
+        with SegmentFile(path) as old:
             count = len(old)
             rows, frames = 0, 0
             if count:
                 last = old[-1]
                 rows = int(old._table["row"][-1]) + last.frames * last.n
                 frames = int(old._table["frame"][-1]) + last.frames
+        writer = cls._reopened(path)
         try:
-            file = JournaledFile(target, "update")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {reason(error)}") from None
-        try:
-            writer = cls(file, target)
-            with reading(target):
+            with reading(writer._target):
                 writer._attach()
                 writer._count, writer._rows, writer._frames = count, rows, frames
         except BaseException:
-            file.close()
+            writer._abandon()
             raise
         return writer
 
@@ -177,13 +160,10 @@ class SegmentWriter:
                 self._frames += segment.frames
                 self._commit()
         except OSError as error:
-            raise AskelError(f"cannot write {self._target}: {reason(error)}; what it held before is intact") from error
+            raise self._refused(error) from error
 
     def _check(self, segment: Segment) -> None:
-        if self._closed:
-            raise InputError(f"{self._target} is closed; open it again with SegmentWriter.resume")
-        if self._file.failure is not None:
-            raise AskelError(f"{self._target} can no longer be written: an earlier write failed; the file is intact")
+        self._check_open()
         interval = float(self._h5.attrs["interval"])
         if abs(segment.interval - interval) > 1e-9 * interval:
             raise InputError(f"a segment with frames every {segment.interval:g} fs; the file has {interval:g} fs")
@@ -206,34 +186,12 @@ class SegmentWriter:
             self._systems.append(key)
         return self._systems.index(key)
 
-    def _commit(self, *, sync: bool = False) -> None:
-        self._h5.flush()
-        self._file.commit(sync=sync)
-        if not self._published and self._count:
-            self._file.move_to(self._target)
-            self._published = True
+    def _holds_something(self) -> bool:
+        return self._count > 0
 
-    def close(self) -> None:
-        """Commit and close; a file that never got a segment is not made."""
-        if self._closed:
-            return
-        self._closed = True
-        with uninterrupted():
-            try:
-                with reading(self._target):
-                    self._h5.close()
-            finally:
-                if self._file.failure is None and self._published:
-                    self._file.commit(sync=True)
-                self._file.close()
-                if not self._published:
-                    self._file.path.unlink(missing_ok=True)
-
-    def __enter__(self) -> SegmentWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+    def _finish(self) -> None:
+        if self._published:
+            self._commit(sync=True)
 
 
 def _make(group: h5py.Group, name: str, kind: Any, columns: int) -> None:
