@@ -202,7 +202,7 @@ class _Candidates:
     ) -> _Candidates:
         """Search on the host, and send what was found."""
         skin = 0.0 if same is None else SKIN
-        found = graph(skin)
+        found = _in_order(graph(skin))
         count = len(found.sender)
         lists = [do.array(a, t) for a, t in ((found.start, np.int64), (found.sender, np.int32), (found.shift, float))]
         whole = [do._empty(count, np.int32) for _ in range(3)]
@@ -254,6 +254,15 @@ class DeviceEdges:
             return np.inf, 0, 0
         vectors = self.places[graph.sender[own]] - self.places[i] + graph.shift[own]
         return least, i, int(graph.sender[own][np.argmin((vectors**2).sum(axis=1))])
+
+
+def _in_order(graph: Graph) -> Graph:
+    """Return the graph with the images of a pair sorted too: a stride then adds in the same order whenever it was made."""
+    sender, receiver, shift = graph.sender, graph.receiver, graph.shift
+    if not ((sender[1:] == sender[:-1]) & (receiver[1:] == receiver[:-1])).any():
+        return graph
+    order = np.lexsort((*shift.T, sender, receiver))
+    return Graph(sender[order], receiver[order], shift[order], graph.start)
 
 
 def _equal(a: Any, b: Any) -> bool:
