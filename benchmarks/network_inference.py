@@ -68,6 +68,8 @@ def model(case, parity, channels=64, layers=4):
 
 def child(case, parity, implementation, threads, target):
     """Measure one implementation and write its result."""
+    import vesin  # noqa: F401 - loads torch where that is installed, which is no part of a stride
+
     atoms, trained = structure(case), model(case, parity)
     stepper(implementation, structure("paracetamol"), model("paracetamol", parity, 16, 1), threads)()
     step = stepper(implementation, atoms, trained, threads)

@@ -94,7 +94,9 @@ def differences() -> dict[str, float]:
         batch, model = batch_and_model(path)
         outputs.append([o.detach().numpy() for o in model(batch)])
         loss(model, batch).backward()
-        gradients.append({name: w.grad.numpy() for name, w in model.weights.items()})
+        gradients.append(
+            {name: np.zeros(w.shape) if w.grad is None else w.grad.numpy() for name, w in model.weights.items()}
+        )
     largest = [float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(*outputs, strict=True)]
     mine, theirs = gradients
     slopes = [float(np.abs(mine[k] - g).max() / np.abs(g).max()) for k, g in theirs.items() if g.any()]

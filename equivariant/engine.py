@@ -21,9 +21,8 @@ from .conservation import conserve
 from .graph import ATOM_COST, Graph, neighbour_graph
 from .model_file import Model
 from .operations import Edges, Operations, operations
-from .parameters import layer_irreps
 from .paths import dimension
-from .pruning import VECTORS, pruned
+from .pruning import VECTORS, kept_kinds, pruned
 from .tables import RadialTable, tabulate
 
 FloatArray = NDArray[np.float64]
@@ -86,13 +85,13 @@ class Engine:
         self._do: Operations = operations(backend, self.dtype)
         self._exact = {name: np.asarray(w, np.float64) for name, w in model.weights.items()}
         self._tables: dict[tuple[int, int], RadialTable] = {}
-        kinds, weights = pruned(self.architecture, model.weights)
+        weights = pruned(self.architecture, model.weights)
         self._weights = {name: self._do.array(w) for name, w in weights.items()}
         self._scales = {name: self._do.array(getattr(self.architecture, name), np.float64) for name in _SCALES}
         self._embedding, self._facts = self._constants()
-        ends = [layer_irreps(self.architecture, t)[2] for t in range(self.architecture.layers - 1)] + [kinds]
+        ends = [kept_kinds(self.architecture, t) for t in range(self.architecture.layers)]
         self._layers = [self._do.layer(self.architecture, t, after, self._weights) for t, after in enumerate(ends)]
-        self._readout = dimension(kinds[: kinds.index(VECTORS)])
+        self._readout = dimension(ends[-1][: ends[-1].index(VECTORS)])
 
     def stride(
         self,

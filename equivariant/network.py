@@ -19,6 +19,7 @@ from .harmonics import solid_harmonics
 from .parameters import layer_irreps, parameters
 from .paths import Irreps, Paths, dimension, paths
 from .products import Links, couple
+from .pruning import VECTORS, kept_kinds, pruned
 
 Couple = Callable[[Paths, Links, Tensor, Tensor, Tensor], Tensor]
 
@@ -110,8 +111,8 @@ class Network(nn.Module):
         which = [a.stride_index(h) for h in batch.stride.tolist()]
         row = torch.tensor(which, device=batch.stride.device)[batch.frame]
         features = self._features(batch, row)
-        last = layer_irreps(a, a.layers - 1)[2]
-        first = dimension(last[: _vector_place(last)])
+        last = kept_kinds(a, a.layers - 1)
+        first = dimension(last[: last.index(VECTORS)])
         vectors = features[:, first : first + 3]
         out = _per_species(batch, vectors, self.weights["readout"]).double()
         s = batch.species
@@ -150,20 +151,20 @@ class Network(nn.Module):
             assert row is not None, "a network of strides knows the stride"
             inputs = torch.cat([inputs, nn.functional.one_hot(row[batch.receiver], len(a.strides)).to(dtype)], 1)
         x, speed, y_own = self._first(batch, row, dtype)
+        w = pruned(a, dict(self.weights.items()))
         for t in range(a.layers):
-            before, middle, after = layer_irreps(a, t)
-            through = paths(before, middle, a.l_max)
-            weights = self._network(f"{t}_radial", inputs, envelope)
+            (before, middle, _), after = layer_irreps(a, t), kept_kinds(a, t)
+            last = through = paths(before, middle if self.moves else after, a.l_max)
+            weights = _network(w, f"{t}_radial", inputs, envelope)
             sent = batch.senders(x)
             message = self.product(through, batch.links, sent, y_edge, weights.view(len(length), through.n, a.channels))
-            last = through
             if self.moves:
                 last = paths(middle, after, a.l_max)
-                own = self._network(f"{t}_speed", speed).view(batch.n, last.n, a.channels)
-                mixed = torch.cat(self._mixed(f"{t}_message", message, through, batch.n), 1)
+                own = _network(w, f"{t}_speed", speed).view(batch.n, last.n, a.channels)
+                mixed = torch.cat(self._mixed(w, f"{t}_message", message, through, batch.n), 1)
                 message = self.product(last, batch.own, mixed, y_own, own)
-            new = self._mixed(f"{t}_update", message, last, batch.n)
-            x = gate(self._with_residual(t, batch, x, new, before, after), after, a.channels)
+            new = self._mixed(w, f"{t}_update", message, last, batch.n)
+            x = gate(_with_residual(w, t, batch, x, new, before, after), after, a.channels)
         return x
 
     def _first(self, batch: Batch, row: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -187,35 +188,14 @@ class Network(nn.Module):
         facts = [gauss, one_hot(s, len(a.species)).to(dtype), one_hot(row, len(a.strides)).to(dtype), heavier.to(dtype)]
         return torch.cat(parts, 1), torch.cat(facts, 1), y
 
-    def _network(self, name: str, inputs: Tensor, factor: Tensor | float = 1.0) -> Tensor:
-        """Return a perceptron of the inputs, times a factor for each row (applied where the rows are short)."""
-        hidden, k = inputs, 0
-        while f"{name}_{k + 1}" in self.weights:
-            hidden = SILU_GAIN * silu(hidden @ self.weights[f"{name}_{k}"])
-            k += 1
-        return (hidden * factor) @ self.weights[f"{name}_{k}"]
-
-    def _mixed(self, name: str, message: Tensor, through: Paths, n: int) -> list[Tensor]:
+    def _mixed(self, w: Mapping[str, Tensor], name: str, message: Tensor, through: Paths, n: int) -> list[Tensor]:
         """Return the linear combinations of all paths to each kind, (n, 2 l + 1, channels out)."""
-        c, parts = self.architecture.channels, []
-        for k, (first, degree, width) in enumerate(through.blocks):
-            rows = (2 * degree + 1) * width
-            block = message[first * n * c : (first + rows) * n * c].view(n, 2 * degree + 1, width * c)
-            parts.append(block @ self.weights[f"{name}_{k}"])
-        return parts
-
-    def _with_residual(
-        self, t: int, batch: Batch, x: Tensor, new: list[Tensor], before: Irreps, after: Irreps
-    ) -> list[Tensor]:
-        results = []
-        for k, kind in enumerate(after):
-            if kind in before:
-                first = dimension(before[: before.index(kind)])
-                old = x[:, first : first + 2 * kind[0] + 1]
-                results.append(new[k] + _per_species(batch, old, self.weights[f"{t}_residual_{k}"]))
-            else:
-                results.append(new[k])
-        return results
+        c = self.architecture.channels
+        blocks = message.split([(2 * degree + 1) * width * n * c for _, degree, width in through.blocks])
+        return [
+            block.view(n, 2 * degree + 1, width * c) @ w[f"{name}_{k}"]
+            for k, (block, (_, degree, width)) in enumerate(zip(blocks, through.blocks, strict=True))
+        ]
 
     # ------------------------------------------------------------------ weights
 
@@ -229,8 +209,23 @@ class Network(nn.Module):
         return {k: v.detach().cpu().numpy().copy() for k, v in self.weights.items()}
 
 
-def _vector_place(irreps: Irreps) -> int:
-    return irreps.index((1, -1))
+def _network(w: Mapping[str, Tensor], name: str, inputs: Tensor, factor: Tensor | float = 1.0) -> Tensor:
+    """Return a perceptron of the inputs, times a factor for each row (applied where the rows are short)."""
+    hidden, k = inputs, 0
+    while f"{name}_{k + 1}" in w:
+        hidden = SILU_GAIN * silu(hidden @ w[f"{name}_{k}"])
+        k += 1
+    return (hidden * factor) @ w[f"{name}_{k}"]
+
+
+def _with_residual(
+    w: Mapping[str, Tensor], t: int, batch: Batch, x: Tensor, new: list[Tensor], before: Irreps, after: Irreps
+) -> list[Tensor]:
+    old = dict(zip(before, x.split([2 * degree + 1 for degree, _ in before], 1), strict=True))
+    return [
+        part + _per_species(batch, old[kind], w[f"{t}_residual_{k}"]) if kind in old else part
+        for k, (part, kind) in enumerate(zip(new, after, strict=True))
+    ]
 
 
 def _per_species(batch: Batch, x: Tensor, weight: Tensor) -> Tensor:
@@ -244,13 +239,9 @@ def _per_species(batch: Batch, x: Tensor, weight: Tensor) -> Tensor:
 
 def gate(parts: list[Tensor], irreps: Irreps, channels: int) -> Tensor:
     """Return gated features (N, D, C): silu for even scalars, tanh for odd ones, sigmoid gates for the rest."""
-    scalars = SILU_GAIN * silu(parts[0][..., :channels])
-    gates = torch.sigmoid(parts[0][..., channels:])
-    results, used = [scalars], 0
+    scalars, *rest = parts[0].split(channels, -1)
+    gates = iter(rest)
+    results = [SILU_GAIN * silu(scalars)]
     for (degree, _), part in zip(irreps[1:], parts[1:], strict=True):
-        if degree == 0:
-            results.append(torch.tanh(part))
-        else:
-            results.append(part * gates[..., used * channels : (used + 1) * channels])
-            used += 1
+        results.append(torch.tanh(part) if degree == 0 else part * torch.sigmoid(next(gates)))
     return torch.cat(results, 1)
