@@ -25,6 +25,7 @@ register(
         ("octree", "cpu"): f"{_K}.octree_cpu:octree",
         ("fmm", "reference"): f"{_K}.fmm_reference:fmm",
         ("fmm", "cpu"): f"{_K}.fmm_cpu:fmm",
+        ("fmm", "cuda"): f"{_K}.fmm_cuda:fmm",
         ("fmm_part", "cpu"): f"{_K}.fmm_leaf_cpu:direct_part",
         ("fmm_ranks", "cpu"): f"{_K}.fmm_ranks_cpu:fmm_ranks",
         ("post_newtonian", "reference"): f"{_K}.post_newtonian_reference:accelerations",
