@@ -184,7 +184,7 @@ def census(particles: Particles, kind: Fmm) -> dict[str, float]:
 
 @numba.njit
 def _pulls(tree, total):
-    fmm_leaf_cpu._direct(tree, 0, 0, len(total), total)
+    fmm_leaf_cpu._direct(tree, 0, 0, len(total), total, None)
 
 
 @numba.njit

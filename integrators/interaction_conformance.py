@@ -57,6 +57,22 @@ def jerk_error(interaction: Interaction, particles: Particles, dt: float) -> flo
     return _largest(jerk - _derivative(acceleration, dt)) / _largest(jerk)
 
 
+def tide_error(interaction: Interaction, particles: Particles, step: float) -> float:
+    """Return max |T - difference| / max |T|, the difference that of a particle's acceleration as it alone is moved."""
+    tide = evaluated(interaction, particles, "acceleration", "tide").tide
+    assert tide is not None, "asked of an interaction without a tide"
+    moved, difference = particles.clone(), np.zeros_like(tide)
+    for k, axis in np.ndindex(particles.n, 3):
+
+        def acceleration(shift: float, k: int = k, axis: int = axis) -> FloatArray:
+            moved.position[...] = particles.position
+            moved.position[k, axis] += shift
+            return evaluated(interaction, moved, "acceleration").acceleration[k]
+
+        difference[k, :, axis] = _derivative(acceleration, step)
+    return _largest(tide - difference) / _largest(tide)
+
+
 def virial_error(interaction: Interaction, particles: Particles, strain: float) -> float:
     """Return max |W + dU/d(strain)| / max |W|, W = sum x (x) F, x (and the cell, if any) scaled by 1 + strain."""
     virial = evaluated(interaction, particles, "acceleration", "virial").virial
@@ -91,11 +107,13 @@ def net_torque(interaction: Interaction, particles: Particles) -> float:
 
 
 def permutation_error(interaction: Interaction, particles: Particles, order: NDArray[np.int64]) -> float:
-    """Return the relative change of acceleration and jerk when the rows of the particles are in another order."""
+    """Return the relative change of acceleration, jerk and tide when the rows of the particles are in another order."""
     here, there = evaluated(interaction, particles), evaluated(interaction, particles.select(order))
     change = _largest(there.acceleration - here.acceleration[order]) / _largest(here.acceleration)
     if here.jerk is not None and there.jerk is not None:
         change = max(change, _largest(there.jerk - here.jerk[order]) / _largest(here.jerk))
+    if here.tide is not None and there.tide is not None:
+        change = max(change, _largest(there.tide - here.tide[order]) / _largest(here.tide))
     return change
 
 

@@ -20,6 +20,8 @@ register(
         ("acceleration_jerk", "reference"): f"{_K}.direct_reference:acceleration_jerk",
         ("acceleration_jerk", "cpu"): f"{_K}.direct_cpu:acceleration_jerk",
         ("acceleration_jerk", "cuda"): f"{_K}.direct_cuda:acceleration_jerk",
+        ("acceleration_tide", "reference"): f"{_K}.direct_tide_reference:acceleration_tide",
+        ("acceleration_tide", "cpu"): f"{_K}.direct_tide_cpu:acceleration_tide",
         ("require_device", "cuda"): f"{_K}.device_cuda:require_device",
         ("octree", "reference"): f"{_K}.octree_reference:octree",
         ("octree", "cpu"): f"{_K}.octree_cpu:octree",

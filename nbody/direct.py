@@ -30,6 +30,7 @@ class DirectGravity:
     | eps_ij | the larger softening of the pair | | length |
     | G | ``particles.units.gravitational_constant`` | | |
     | a, da/dt | ``out.acceleration``, ``out.jerk`` | (n, 3) float64, overwritten | length/time^2, length/time^3 |
+    | T_kl = d a_k/d x_l | ``out.tide`` | (n, 3, 3) float64, overwritten | 1/time^2 |
     | sum m phi / 2 | ``out.potential_energy`` | float, overwritten | energy |
     | sum x (x) m a | ``out.virial`` | (3, 3) float64, overwritten | energy |
 
@@ -46,7 +47,7 @@ class DirectGravity:
         these two give no jerk
     star_star : "normal", "softened" or "none"; all that is not a black hole counts as a star
     backend : "cpu" (threads from about five hundred particles on; results do not depend on their number), "cuda" (a GPU, which
-        keeps masses and softenings; positions go there and accelerations come back at every call) or "reference"
+        keeps masses and softenings; positions go there and accelerations come back at every call; without tides) or "reference"
     precision : "double", or "mixed" with backend "cuda": pairs in float32 from coordinates of 48 bits, sums in float64, an
         error of about 1e-7; for "plummer", without jerk (`_kernels/direct_mixed_cuda.py`)
     exchange : every rank brings all particles together and keeps what concerns its own: for sets of a few thousand
@@ -83,11 +84,14 @@ class DirectGravity:
                 f"precision is {precision!r}; expected 'double', or 'mixed' with backend = 'cuda' and kernel = 'plummer'"
             )
         bare = self._compact or precision != "double"
-        self.provides = frozenset({"acceleration", "potential_energy", "virial"} | (set() if bare else {"jerk"}))
+        more = (set() if bare else {"jerk"}) | (set() if backend == "cuda" else {"tide"})
+        self.provides = frozenset({"acceleration", "potential_energy", "virial"} | more)
         self._acceleration = resolve("acceleration_compact" if self._compact else PRECISIONS[precision], backend)
         self._acceleration_jerk = resolve("acceleration_jerk", backend)
         if backend == "cuda":
             resolve("require_device", backend)()
+        else:
+            self._acceleration_tide = resolve("acceleration_tide", backend)
 
     def evaluate(self, particles: Particles, out: Evaluation) -> None:
         """Overwrite all that ``out`` wants.
@@ -107,15 +111,24 @@ class DirectGravity:
         out.potential_energy = 0.5 * float(particles.mass @ potential[own])
         if out.jerk is not None and every.jerk is not None:
             out.jerk[...] = every.jerk[own]
+        if out.tide is not None and every.tide is not None:
+            out.tide[...] = every.tide[own]
         if out.virial is not None and every.virial is not None:
             out.virial[...] = every.virial if self._exchange.rank == 0 else 0.0
 
     def _evaluate(self, particles: Particles, out: Evaluation) -> FloatArray:
         """Overwrite all that ``out`` wants, for particles of one rank; return their potentials, (n,)."""
         potential = np.empty(particles.n)
-        if out.jerk is None:
+        if out.tide is not None:
+            *law, constant = self._law(particles)
+            status = self._acceleration_tide(
+                particles.mass, particles.position, *law, self._softening_law.number, constant,
+                out.acceleration, potential, out.tide,
+            )  # fmt: skip
+            refuse_bad(status, particles, potential)
+        elif out.jerk is None:
             self._field(particles, out.acceleration, potential)
-        else:
+        if out.jerk is not None:
             status = self._acceleration_jerk(
                 particles.mass, particles.position, particles.velocity, *self._law(particles),
                 out.acceleration, out.jerk, potential,

@@ -60,6 +60,7 @@ class Fmm:
     | eps_ij | the larger softening of the pair | | length |
     | G | ``particles.units.gravitational_constant`` | | |
     | a | ``out.acceleration`` | (n, 3) float64, overwritten | length/time^2 |
+    | T_kl = d a_k/d x_l | ``out.tide`` | (n, 3, 3) float64, overwritten | 1/time^2 |
     | sum m phi / 2 | ``out.potential_energy`` | float, overwritten | energy |
     | sum x (x) m a | ``out.virial`` | (3, 3) float64, overwritten | energy |
 
@@ -91,7 +92,7 @@ class Fmm:
 
     """
 
-    provides = frozenset({"acceleration", "potential_energy", "virial"})
+    provides = frozenset({"acceleration", "potential_energy", "tide", "virial"})
     velocity_dependent = False
 
     def __init__(
@@ -137,14 +138,16 @@ class Fmm:
 
         """
         potential = np.empty(particles.n)
-        self.field(particles, out.acceleration, potential)
+        self.field(particles, out.acceleration, potential, out.tide)
         out.potential_energy = 0.5 * float(particles.mass @ potential)
         if out.virial is not None:
             origin = self._mean_position(particles)
             out.virial[...] = virial(particles.mass, particles.position, out.acceleration, origin)
 
-    def field(self, particles: Particles, acceleration: FloatArray, potential: FloatArray) -> None:
-        """Overwrite the acceleration, (n, 3), and the potential at each particle, (n,) in velocity^2.
+    def field(
+        self, particles: Particles, acceleration: FloatArray, potential: FloatArray, tide: FloatArray | None = None
+    ) -> None:
+        """Overwrite the acceleration, (n, 3), the potential at each particle, (n,) in velocity^2, and the tide, (n, 3, 3).
 
         Raises
         ------
@@ -153,18 +156,19 @@ class Fmm:
         """
         radius = self._law.radius * lengths(self.softening, particles)
         if self._exchange.size > 1:
-            self._field_of_all(particles, radius, acceleration, potential)
+            self._field_of_all(particles, radius, acceleration, potential, tide)
             return
         leaf_size = max(self._direct, 1) if particles.n <= self._direct else self.leaf_size
         status = self._fmm(
             particles.mass, particles.position, radius, self._law.number, self.order, leaf_size, *self._accuracy,
-            particles.units.gravitational_constant, acceleration, potential,
+            particles.units.gravitational_constant, acceleration, potential, tide,
         )  # fmt: skip
         refuse_bad(status, particles, potential)
 
     def _field_of_all(
-        self, particles: Particles, radius: FloatArray, acceleration: FloatArray, potential: FloatArray
-    ) -> None:
+        self, particles: Particles, radius: FloatArray, acceleration: FloatArray, potential: FloatArray,
+        tide: FloatArray | None,
+    ) -> None:  # fmt: skip
         """Overwrite the same, with the particles of all ranks pulling; every rank makes the call."""
         constant, exchange = particles.units.gravitational_constant, self._exchange
         if exchange.reduce(particles.n, "sum") <= self._direct:
@@ -172,12 +176,12 @@ class Fmm:
             start, every = sum(len(part) for part in parts[: exchange.rank]), np.concatenate(parts)
             status = self._part(
                 every[:, 0].copy(), every[:, 1:4].copy(), every[:, 4].copy(), self._law.number, start,
-                start + particles.n, constant, acceleration, potential,
+                start + particles.n, constant, acceleration, potential, tide,
             )  # fmt: skip
         else:
             status = self._ranks(
                 exchange, particles.mass, particles.position, radius, self._law.number, self.order, self.leaf_size,
-                *self._accuracy, constant, acceleration, potential,
+                *self._accuracy, constant, acceleration, potential, tide,
             )  # fmt: skip
         failure = None
         try:

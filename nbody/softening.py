@@ -9,6 +9,9 @@ r = h on, where the law is compact; u = r / h.
 | "spline" | the cubic spline M_4 | 2.8 | Springel et al. 2021, doi:10.1093/mnras/stab1855 (GADGET-4) |
 | "wendland" | Wendland's C2, a polynomial | 3 | Schaller et al. 2024, doi:10.1093/mnras/stae922 (SWIFT) |
 
+The gradient of the acceleration, the tide, is m (v r (x) r - w 1) with v = -w'/r, 3/r^5 outside of h. Its trace is -4 pi
+times the density of the sphere: zero outside.
+
 eps is the Plummer-equivalent length that users give: the potential at r = 0 is -m / eps in all three. The formulas are in
 `nbody/_kernels/softening_reference.py`.
 """

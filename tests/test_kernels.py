@@ -40,10 +40,16 @@ def acceleration_compact(rng, weight):
     return (*_bodies(rng)[:2], *given, law, constant), (np.full((N, 3), np.nan), np.full(N, np.nan))
 
 
+def acceleration_tide(rng, weight):
+    *given, constant = _law(rng, 0.6)
+    out = (np.full((N, 3), np.nan), np.full(N, np.nan), np.full((N, 3, 3), np.nan))
+    return (*_bodies(rng)[:2], *given, 0 if weight else 1, constant), out
+
+
 def fmm(rng, weight):
     mass, position, _ = _bodies(rng)
     softening, law = (rng.uniform(0.0, 0.1, N), 0) if weight else (np.full(N, 0.2), 1)
-    out = (np.full((N, 3), np.nan), np.full(N, np.nan))
+    out = (np.full((N, 3), np.nan), np.full(N, np.nan), np.full((N, 3, 3), np.nan))
     return (mass, 5.0 * position**3, softening, law, 4, 3, 1e-2, 0.1, 0.7), out
 
 
@@ -173,7 +179,7 @@ def hilbert_index(rng, weight):
 SAMPLES = {
     f.__name__: f
     for f in (
-        acceleration, acceleration_compact, acceleration_jerk, fmm, octree,
+        acceleration, acceleration_compact, acceleration_jerk, acceleration_tide, fmm, octree,
         chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
         hilbert_index, layer, open_pairs, post_newtonian,
     )

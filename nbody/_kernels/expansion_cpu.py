@@ -13,7 +13,7 @@ BOUND = 16  # columns of a bound
 
 
 @njit(cache=True, error_model="numpy")
-def _monomials(x, y, z, T, out):
+def monomials(x, y, z, T, out):
     """Overwrite x^n / n! of all multi-indices."""
     out[0] = 1.0
     for n in range(1, len(T.below)):
@@ -122,13 +122,13 @@ def multipoles(tree, compact, T, order):
         x, y, z = bound[c, 0], bound[c, 1], bound[c, 2]
         if first == 0:
             for k in range(start, stop):
-                _monomials(x - tree.x[k], y - tree.y[k], z - tree.z[k], T, power)
+                monomials(x - tree.x[k], y - tree.y[k], z - tree.z[k], T, power)
                 for n in range(K):
                     if T.moment[n] >= 0:
                         row[T.moment[n]] += tree.m[k] * power[n]
         else:
             for child in range(first, last):
-                _monomials(x - bound[child, 0], y - bound[child, 1], z - bound[child, 2], T, power)
+                monomials(x - bound[child, 0], y - bound[child, 1], z - bound[child, 2], T, power)
                 for t in range(len(T.triple)):
                     m, k = T.moment[T.triple[t, 0]], T.moment[T.triple[t, 1]]
                     if m >= 0 and k >= 0:
@@ -142,7 +142,7 @@ def multipoles(tree, compact, T, order):
 @njit(cache=True, error_model="numpy")
 def shift_local(above, dx, dy, dz, T, power, local):
     """Overwrite a local expansion by that of the parent, taken to a centre that lies (dx, dy, dz) from the parent's."""
-    _monomials(dx, dy, dz, T, power)
+    monomials(dx, dy, dz, T, power)
     local[:] = 0.0
     for t in range(len(T.triple)):
         local[T.triple[t, 1]] += above[T.triple[t, 0]] * power[T.triple[t, 2]]
@@ -151,7 +151,7 @@ def shift_local(above, dx, dy, dz, T, power, local):
 @njit(cache=True, error_model="numpy")
 def evaluate_local(local, dx, dy, dz, T, lower, power):
     """Return gradient and value of a local expansion at (dx, dy, dz) from its centre; ``lower`` indices have all n + e_i."""
-    _monomials(dx, dy, dz, T, power)
+    monomials(dx, dy, dz, T, power)
     ax = ay = az = value = 0.0
     for n in range(lower):
         value += local[n] * power[n]

@@ -28,6 +28,7 @@ from .expansion_tables import HEAD, LANES, tables
 from .expansion_vectors import translate_2, translate_3, translate_4, translate_5, translate_6
 from .fmm_leaf_cpu import Tree, direct_part, gather, not_finite, pull_compact, scale_of, scatter
 from .fmm_reference import GROUP, WIDE
+from .fmm_tide_cpu import evaluate_tide, near_compact_tide, near_tide, scatter_tide
 from .near_vectors import pull_others, pull_own
 from .octree_cpu import octree
 
@@ -302,7 +303,9 @@ def _sort_out(c, sink, source, same, after, order, coherence, leaf_size, start, 
 
 
 @njit(cache=True, error_model="numpy")
-def _descend(root, given, above, sink, source, same, after, T, order, coherence, law, leaf_size, smallest, total):
+def _descend(
+    root, given, above, sink, source, same, after, T, order, coherence, law, leaf_size, smallest, total, tide
+):  # fmt: skip
     """Go down from a sink cell, whose parent left it the sources ``given`` and the local expansion ``above``.
 
     Cells of at most ``smallest`` particles are not done but returned: rows (cell, first, last + 1 of its sources in the list
@@ -342,13 +345,20 @@ def _descend(root, given, above, sink, source, same, after, T, order, coherence,
         _translate(order, source.rows, rows[c], far, n_far, lanes)
         for n in range(K):
             mine[n] = local[frames, n] + lanes[n].sum()
-        if law > 0:
-            _near_compact(law, c, sink, source, itself, near, n_near, total)
+        if tide is None:
+            if law > 0:
+                _near_compact(law, c, sink, source, itself, near, n_near, total)
+            elif n_near > 0 or itself:
+                _near(c, sink, source, itself, near, n_near, total)
+        elif law > 0:
+            near_compact_tide(law, c, sink, source, itself, near, n_near, total, tide)
         elif n_near > 0 or itself:
-            _near(c, sink, source, itself, near, n_near, total)
+            near_tide(c, sink, source, itself, near, n_near, total, tide)
         first, last = cells[c, 2], cells[c, 3]
         if first == 0:
             _evaluate(c, sink, mine, T, lower, power, total)
+            if tide is not None:
+                evaluate_tide(c, sink, mine, T, order, power, tide)
             continue
         frame, local = _more_rows(frame, frames + last - first), _more_rows(local, frames + last - first)
         for child in range(last - 1, first - 1, -1):
@@ -360,12 +370,14 @@ def _descend(root, given, above, sink, source, same, after, T, order, coherence,
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def _shared(left, left_sources, left_local, sink, source, same, after, T, order, coherence, law, leaf_size, total):
+def _shared(
+    left, left_sources, left_local, sink, source, same, after, T, order, coherence, law, leaf_size, total, tide
+):
     for k in prange(len(left)):
         given = left_sources[left[k, 1] : left[k, 2]]
         _descend(
-            left[k, 0], given, left_local[k], sink, source, same, after, T, order, coherence, law, leaf_size, 0, total
-        )
+            left[k, 0], given, left_local[k], sink, source, same, after, T, order, coherence, law, leaf_size, 0, total, tide
+        )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
@@ -398,30 +410,32 @@ def _width(order):
     return -(-(HEAD + (order + 1) * (order + 2) * (order + 3) // 6 - 3) // LANES) * LANES
 
 
-def walk(sink, source, roots, same, after, T, order, coherence, law, leaf_size, total):
-    """Add the pull of the trees under some roots to the sums of all sinks."""
+def walk(sink, source, roots, same, after, T, order, coherence, law, leaf_size, total, tide=None):
+    """Add the pull of the trees under some roots to the sums of all sinks, and the tide where there are sums for it."""
     n, threads, above = sink.cells[0, 1], numba.get_num_threads(), np.zeros(len(T.below))
     smallest = n // TASKS if threads > 1 and n >= THREADS_FROM else 0
     left, given, above = _descend(
-        0, roots, above, sink, source, same, after, T, order, coherence, law, leaf_size, smallest, total
+        0, roots, above, sink, source, same, after, T, order, coherence, law, leaf_size, smallest, total, tide
     )
     if smallest > 0:
-        _shared(left, given, above, sink, source, same, after, T, order, coherence, law, leaf_size, total)
+        _shared(left, given, above, sink, source, same, after, T, order, coherence, law, leaf_size, total, tide)
 
 
-def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential):
-    """Overwrite accelerations and potentials."""
+def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential, tide=None):
+    """Overwrite accelerations, potentials and tides; None: these are not wanted."""
     n = len(mass)
     if n <= leaf_size:
-        return direct_part(mass, position, softening, law, 0, n, G, acceleration, potential)
+        return direct_part(mass, position, softening, law, 0, n, G, acceleration, potential, tide)
     scale = scale_of(position, softening)
     if not scale > 0.0:
         return not_finite(position, softening, acceleration, potential)
-    T, total = tables(order), np.zeros((n, 4))
+    T, total, sums = tables(order), np.zeros((n, 4)), None if tide is None else np.zeros((n, 6))
     nothing, no_roots = empty_tree(0, 0, order), np.zeros(0, np.int64)
     who, tree = plant(mass, position, softening, scale, law > 0, leaf_size)
     tree = grow(tree, nothing, no_roots, law > 0, T, order, tolerance)
-    walk(tree, tree, np.zeros(1, np.int64), True, 0, T, order, coherence, law, leaf_size, total)
+    walk(tree, tree, np.zeros(1, np.int64), True, 0, T, order, coherence, law, leaf_size, total, sums)
+    if tide is not None:
+        scatter_tide(who, sums, scale, G, tide)
     return scatter(who, total, scale, G, acceleration, potential)
 
 

@@ -8,6 +8,7 @@ from numba import njit, prange
 
 from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
 from .expansion_tables import LANES
+from .fmm_tide_cpu import direct_tide, scatter_tide
 from .near_vectors import pull_own
 from .softening_cpu import factors
 
@@ -82,8 +83,11 @@ def _unsorted(mass, position, softening, scale, compact):
 
 
 @njit(cache=True, error_model="numpy")
-def _direct(tree, law, start, stop, total):
-    """Overwrite the sums of particles [start, stop) of one leaf."""
+def _direct(tree, law, start, stop, total, tide):
+    """Overwrite the sums of particles [start, stop) of one leaf; those of the tide, zero so far, where it is not None."""
+    if tide is not None:
+        direct_tide(tree, law, start, stop, total, tide)
+        return
     whole, out = np.zeros(2, np.int64), np.empty(4 * LANES)
     whole[1] = tree.cells[0, 1]
     if law > 0:
@@ -101,25 +105,27 @@ def _direct(tree, law, start, stop, total):
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def _direct_shared(tree, law, start, stop, total):
+def _direct_shared(tree, law, start, stop, total, tide):
     for block in prange(-(-(stop - start) // SHARE)):
         first = start + block * SHARE
-        _direct(tree, law, first, min(first + SHARE, stop), total)
+        _direct(tree, law, first, min(first + SHARE, stop), total, tide)
 
 
-def direct_part(mass, position, softening, law, start, stop, G, acceleration, potential):
-    """Overwrite accelerations and potentials of the particles [start, stop), as all of them pull."""
+def direct_part(mass, position, softening, law, start, stop, G, acceleration, potential, tide=None):
+    """Overwrite accelerations, potentials and tides (None: not wanted) of the particles [start, stop), as all of them pull."""
     if start == stop:
         return STATUS_OK
     scale = scale_of(position, softening)
     if not scale > 0.0:
         return not_finite(position[start:stop], softening[start:stop], acceleration, potential)
-    total = np.zeros((len(mass), 4))
+    total, sums = np.zeros((len(mass), 4)), None if tide is None else np.zeros((len(mass), 6))
     who, tree = _unsorted(mass, position, softening, scale, law > 0)
     if numba.get_num_threads() > 1 and stop - start >= DIRECT_THREADS_FROM:
-        _direct_shared(tree, law, start, stop, total)
+        _direct_shared(tree, law, start, stop, total, sums)
     else:
-        _direct(tree, law, start, stop, total)
+        _direct(tree, law, start, stop, total, sums)
+    if tide is not None:
+        scatter_tide(who[: stop - start], sums[start:stop], scale, G, tide)
     return scatter(who[: stop - start], total[start:stop], scale, G, acceleration, potential)
 
 

@@ -23,6 +23,7 @@ from .expansion_cpu import HIGH, LIMIT, LOW, POWER, RADIUS, REACH
 from .expansion_tables import HEAD, size, tables
 from .fmm_cpu import empty_tree, far_apart, grow, left_out, plant, walk
 from .fmm_leaf_cpu import not_finite, scale_of, scatter
+from .fmm_tide_cpu import scatter_tide
 
 TOP = 48  # cells of more than this part of a rank's particles show their children to the others
 OCTAVES = 8  # of radii, below each of which a top cell says how heavy its parts are at most
@@ -264,9 +265,10 @@ def _planted(messages, rank, compact, order, moments):
 
 
 def fmm_ranks(
-    exchange, mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential
-):
-    """Overwrite accelerations and potentials of this rank's particles, as those of all ranks pull."""
+    exchange, mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential,
+    tide=None,
+):  # fmt: skip
+    """Overwrite accelerations, potentials and tides (None: not wanted) of this rank's particles, as those of all ranks pull."""
     scale = scale_of(position, softening)
     scale = exchange.reduce(float(scale), "min")
     if not scale > 0.0:
@@ -290,9 +292,11 @@ def fmm_ranks(
     came = _planted(exchange.alltoall(messages), exchange.rank, compact, order, moments)
     if tree is None:
         return STATUS_OK
-    total = np.zeros((len(mass), 4))
-    walk(tree, tree, np.zeros(1, np.int64), True, 0, T, order, coherence, law, leaf_size, total)
+    total, sums = np.zeros((len(mass), 4)), None if tide is None else np.zeros((len(mass), 6))
+    walk(tree, tree, np.zeros(1, np.int64), True, 0, T, order, coherence, law, leaf_size, total, sums)
     forest, roots, after = came
     if len(roots):
-        walk(tree, forest, roots, False, after, T, order, coherence, law, leaf_size, total)
+        walk(tree, forest, roots, False, after, T, order, coherence, law, leaf_size, total, sums)
+    if tide is not None:
+        scatter_tide(who, sums, scale, G, tide)
     return scatter(who, total, scale, G, acceleration, potential)

@@ -3,7 +3,7 @@
 Sources at z_B + b, sinks at z_A + a, R = z_A - z_B; sums over multi-indices n, m with |n| + |m| <= p, the order:
 
     M_m = sum_j m_j (-b_j)^m / m!           L_n = sum_m D_{n+m}(R) M_m,   D_n = grad^n (R^2 + e^2)^(-1/2)
-    sum_j m_j / s_ij = sum_n L_n a^n / n!   acceleration = G grad of that, potential = -G times that
+    sum_j m_j / s_ij = sum_n L_n a^n / n!   acceleration = G grad of that, potential = -G times that, tide = G grad grad of it
 
 Centres are centres of mass, so M has no dipole. Because terms are kept by |n| + |m|, the force of A on B is minus that of B on A.
 
@@ -22,7 +22,7 @@ cell twice.
 Legend
     softening    (n) lengths of Plummer's law (law 0), or radii of the other laws (`softening_reference`)
     order, leaf_size, tolerance, coherence   as above
-    acceleration (n, 3) and potential (n) are overwritten
+    acceleration (n, 3), potential (n) and, if not None, tide (n, 3, 3) are overwritten
 
 Returns a status: STATUS_OK, or STATUS_NOT_FINITE when a result is not finite.
 """
@@ -34,7 +34,7 @@ import numpy as np
 from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
 from .expansion_tables import indices, tables
 from .octree_reference import octree
-from .softening_reference import factors
+from .softening_reference import factors, slope
 
 GROUP = 64  # particles that share a walk when accelerations are estimated
 WIDE = 0.2  # change of the potential across a leaf, relative, from which its particles become cells of their own
@@ -128,14 +128,22 @@ def evaluated(local, a, order):
     return np.array([*(local[raised[inner, d]] @ power[inner] for d in range(3)), local @ power])
 
 
-def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential):
-    """Overwrite accelerations and potentials."""
+def second_derivatives(local, a, order):
+    """Return the second derivatives of a local expansion at ``a`` from its centre, (3, 3)."""
+    power, raised = monomials(a, order - 2), tables(order).raised
+    return np.array([[local[raised[raised[: len(power), k], m]] @ power for m in range(3)] for k in range(3)])
+
+
+def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential, tide=None):
+    """Overwrite accelerations, potentials and tides; None: these are not wanted."""
     if len(mass) == 0:
         return STATUS_OK
     walk = _Walk(mass, position, softening, law, order, leaf_size, coherence)
     walk.estimate(tolerance)
     walk.descend(walk.root, [walk.root], np.zeros(len(indices(order))))
     acceleration[:], potential[:] = G * walk.total[:, :3], -G * walk.total[:, 3]
+    if tide is not None:
+        tide[:] = G * walk.tide
     finite = np.isfinite(acceleration).all() and np.isfinite(potential).all()
     return STATUS_OK if finite else STATUS_NOT_FINITE
 
@@ -144,7 +152,7 @@ class _Walk:
     def __init__(self, mass, position, softening, law, order, leaf_size, coherence):
         self.x, self.m, self.s = position, mass, softening**2
         self.law, self.order, self.leaf_size, self.coherence = law, order, leaf_size, coherence
-        self.total = np.zeros((len(mass), 4))
+        self.total, self.tide = np.zeros((len(mass), 4)), np.zeros((len(mass), 3, 3))
         n = len(mass)
         order_of, cells, count = np.empty(n, np.int64), np.empty((2 * n + 1, 4), np.int64), np.zeros(1, np.int64)
         octree(position, leaf_size, order_of, cells, count)
@@ -224,14 +232,16 @@ class _Walk:
         if not sink.children:
             for i in sink.which:
                 self.total[i] += evaluated(local, self.x[i] - sink.centre, self.order)
+                self.tide[i] += second_derivatives(local, self.x[i] - sink.centre, self.order)
 
     def pull(self, sink, source):
         for i in sink.which:
             j = source.which[source.which != i]
             r, s = self.x[j] - self.x[i], np.maximum(self.s[j], self.s[i])
-            r2 = (r * r).sum(axis=1)
-            w, g = ((r2 + s) ** -1.5, (r2 + s) ** -0.5) if self.law == 0 else factors(self.law, r2, np.sqrt(s))
-            self.total[i] += *((self.m[j] * w) @ r), self.m[j] @ g
+            m, r2, h = self.m[j], (r * r).sum(axis=1), np.sqrt(s)
+            w, g = factors(self.law, r2, h)
+            self.total[i] += *((m * w) @ r), m @ g
+            self.tide[i] += (r.T * (m * slope(self.law, r2, h))) @ r - (m @ w) * np.eye(3)
 
 
 def _wider(b, a):

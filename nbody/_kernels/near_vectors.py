@@ -7,7 +7,8 @@ Plummer law and Newton's (softening zero) are here; `softening_reference` has th
 Legend
     x, y, z, e2      targets: coordinates and squared softenings; lanes are the eight from ``target`` on
     sx, sy, sz, sm, se2   sources: the same, and masses; ``ranges`` holds (start, stop) one after another
-    out              (4, 8) sums of m r / s^3 (three rows) and of m / s, overwritten
+    out              (4, 8) sums of m r / s^3 (three rows) and of m / s, overwritten; with the tide (11, 8), then come the sums
+                     of 3 m r_k r_l / s^5 (xx, xy, xz, yy, yz, zz) and of m / s^3
 """
 
 from llvmlite import ir
@@ -85,7 +86,7 @@ def _mask(lanes):
     return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
 
 
-def _make(own):
+def _make(own, tide=False):
     """Return the loop over ranges of sources; ``own``: sources are the targets' own array, and nothing pulls itself."""
 
     def emit(context, builder, signature, arguments):
@@ -99,7 +100,7 @@ def _make(own):
         x0, y0, z0, e0 = (v.load(pointer(k, first)) for k in (x, y, z, e2))
         step = ir.Constant(first.type, 1)
         lanes = builder.add(v.splat(first), ir.Constant(_vector(first.type), list(range(LANES))))
-        sums = [cgutils.alloca_once_value(builder, v.constant(0.0)) for _ in range(4)]
+        sums = [cgutils.alloca_once_value(builder, v.constant(0.0)) for _ in range(11 if tide else 4)]
         with cgutils.for_range(builder, arguments[count]) as outer:
             place = builder.mul(outer.index, ir.Constant(first.type, 2))
             start, stop = (builder.load(pointer(ranges, p)) for p in (place, builder.add(place, step)))
@@ -116,9 +117,16 @@ def _make(own):
                     inverse = builder.select(other, inverse, v.constant(0.0))
                 g = builder.fmul(inverse, v.splat(builder.load(pointer(sm, j))))
                 builder.store(builder.fadd(builder.load(sums[3]), g), sums[3])
-                g = builder.fmul(g, builder.fmul(inverse, inverse))
+                inverse2 = builder.fmul(inverse, inverse)
+                g = builder.fmul(g, inverse2)
                 for d, slot in zip((dx, dy, dz), sums, strict=False):
                     builder.store(v.fma(g, d, builder.load(slot)), slot)
+                if tide:
+                    builder.store(builder.fadd(builder.load(sums[10]), g), sums[10])
+                    steep = builder.fmul(builder.fmul(g, v.constant(3.0)), inverse2)
+                    pairs = [(dx, dx), (dx, dy), (dx, dz), (dy, dy), (dy, dz), (dz, dz)]
+                    for (d, e), slot in zip(pairs, sums[4:], strict=False):
+                        builder.store(v.fma(builder.fmul(steep, d), e, builder.load(slot)), slot)
         for k, slot in enumerate(sums):
             v.store(builder.load(slot), pointer(out, ir.Constant(first.type, k * LANES)))
         return context.get_dummy_value()
@@ -132,3 +140,4 @@ def _make(own):
 
 
 pull_others, pull_own = _make(False), _make(True)
+pull_others_tide, pull_own_tide = _make(False, tide=True), _make(True, tide=True)

@@ -31,8 +31,14 @@ INTERACTIONS = {
     "DirectGravity reference": (lambda: DirectGravity(backend="reference"), True),
     "DirectGravity spline": (lambda: DirectGravity(kernel="spline"), True),
     "DirectGravity wendland": (lambda: DirectGravity(kernel="wendland", softening=1.0), True),
+    "DirectGravity reference spline": (lambda: DirectGravity(kernel="spline", backend="reference"), True),
+    "DirectGravity wendland softened": (
+        lambda: DirectGravity(kernel="wendland", softening=1.0, star_star="softened"),
+        True,
+    ),
     "Fmm": (Fmm, True),
     "Fmm wendland": (lambda: Fmm(kernel="wendland", softening=1.0), True),
+    "Fmm reference": (lambda: Fmm(kernel="spline", backend="reference"), True),
     "ReferenceGravity": (ReferenceGravity, True),
     "HarmonicField": (HarmonicField, False),
     "SumInteraction": (lambda: SumInteraction([DirectGravity(), DirectGravity(softening=1.0)]), True),
@@ -88,6 +94,15 @@ def test_jerk_is_the_derivative_of_the_acceleration(name):
 
 
 @every
+def test_tide_is_the_gradient_of_the_acceleration(name):
+    if "tide" not in made(name).provides:
+        pytest.skip("gives no tide")
+    assert interaction_conformance.tide_error(made(name), bodies(), 1e-3) < 1e-9
+    out = interaction_conformance.evaluated(made(name), bodies(), "tide")
+    assert out.tide == pytest.approx(out.tide.swapaxes(1, 2), rel=1e-13)
+
+
+@every
 def test_virial_is_the_strain_derivative_of_the_energy(name):
     if "virial" not in made(name).provides:
         pytest.skip("gives no virial")
@@ -136,6 +151,8 @@ class Wrong(DirectGravity):
         if out.jerk is not None:
             out.jerk *= 1.001
             out.acceleration += before + 1e-9
+        if out.tide is not None and particles.n:
+            out.tide[0] *= 1.001
         if out.virial is not None:
             out.virial *= 1.001
         particles.velocity += 1.0
@@ -145,6 +162,7 @@ def test_the_harness_sees_faults():
     wrong, order = Wrong(), np.arange(N)[::-1]
     assert interaction_conformance.gradient_error(wrong, bodies(), 1e-3) > 1e-4
     assert interaction_conformance.jerk_error(wrong, bodies(), 1e-3) > 1e-6
+    assert interaction_conformance.tide_error(wrong, bodies(), 1e-3) > 1e-5
     assert interaction_conformance.virial_error(wrong, bodies(), 1e-3) > 1e-4
     assert interaction_conformance.net_force(wrong, bodies()) > 1e-6
     assert interaction_conformance.net_torque(wrong, bodies()) > 1e-6
