@@ -16,7 +16,7 @@ from .regularised_chain import RegularisedChain
 
 
 def block_leapfrog(
-    interaction: Interaction, *, accuracy: float = 0.01, tidal_accuracy: float = 0.1, softening: float = 0.0,
+    interaction: Interaction, *, accuracy: float = 0.01, tidal_accuracy: float = 0.0, softening: float = 0.0,
     levels: int = 24, exchange: Exchange = SERIAL,
 ) -> BlockLeapfrog:  # fmt: skip
     """Return leapfrog with hierarchical block time steps.
@@ -43,7 +43,7 @@ def block_leapfrog(
 
 
 def regions(
-    interaction: Interaction, *, radius: float, accuracy: float = 0.01, tidal_accuracy: float = 0.1,
+    interaction: Interaction, *, radius: float, accuracy: float = 0.01, tidal_accuracy: float = 0.0,
     softening: float = 0.0, levels: int = 24, tolerance: float = 1e-10, star_star: str = "normal",
     post_newtonian: Sequence[str] = (), pairs: Literal["black-hole", "all"] = "black-hole",
     merger_distance: float | None = None, collisions: bool = False, resolver: Resolver | None = None,

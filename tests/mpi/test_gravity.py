@@ -27,9 +27,9 @@ ASKED = {"slabs": 1e-3, "fine": 1e-5, "one empty": 1e-2, "mixed": 1e-3, "one few
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_few_particles_are_summed_exactly(found, count):
-    for name in ("few", "few, spline"):
+    for name in ("few", "few, spline", "direct"):
         facts = found(count)[name]
-        assert 0.0 < facts["worst"] < 1e-12
+        assert facts["worst"] < 1e-12 and (facts["worst"] > 0.0) == (name != "direct" or count > 1)
         assert abs(facts["energy"]) < 1e-13 and facts["virial"] < 1e-13
 
 
@@ -39,6 +39,14 @@ def test_error_is_what_was_asked(found, count):
         facts = found(count)[name]
         assert 0.05 * asked < facts["rms"] < 1.2 * asked, name
         assert 0.0 < abs(facts["energy"]) < 0.1 * asked and 0.0 < facts["virial"] < asked, name
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_tides_come_to_all_ranks(found, count):
+    facts = found(count)
+    assert 0.0 < facts["few"]["tide"] < 1e-12 and facts["direct"]["tide"] < 1e-12
+    for name in ("mixed", "one few", "spline"):
+        assert 2.0 * ASKED[name] < facts[name]["tide"] < 12.0 * ASKED[name], name
 
 
 @pytest.mark.parametrize("count", COUNTS)

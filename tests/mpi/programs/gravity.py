@@ -14,6 +14,7 @@ from askel.nbody import DirectGravity, Fmm
 from askel.particles import InputError, NumericalFailure, Particles
 
 WANTS = ("acceleration", "potential_energy", "virial")
+TIDAL = ("few", "mixed", "one few", "spline", "direct")  # cases in which tides are wanted too
 
 
 def plummer(n, softening=0.02):
@@ -39,17 +40,22 @@ def owned(exchange, whole, how):
     return whole.select(order * ranks // whole.n == rank)
 
 
-def compared(exchange, whole, how, exact, **options):
+def compared(exchange, whole, how, exact, kind=Fmm, wants=WANTS, **options):
     """Return errors against direct sums, momentum, and what the energy and the virial are off."""
     mine = owned(exchange, whole, how)
-    out = Evaluation(mine.n, WANTS)
-    Fmm(exchange=exchange, **options).evaluate(mine, out)
+    out = Evaluation(mine.n, wants)
+    kind(exchange=exchange, **options).evaluate(mine, out)
     a = exact.acceleration[mine.identity]
     error2 = ((out.acceleration - a) ** 2).sum(axis=1) / (a**2).sum(axis=1)
     force = mine.mass[:, None] * out.acceleration
     sums = np.array([*force.sum(axis=0), np.abs(force).sum(), error2.sum(), out.potential_energy, *out.virial.ravel()])
     sums = exchange.reduce(sums, "sum")
+    tide2 = np.zeros(1)
+    if out.tide is not None:
+        tide = exact.tide[mine.identity]
+        tide2 = ((out.tide - tide) ** 2).sum(axis=(1, 2)) / (tide**2).sum(axis=(1, 2))
     return {
+        "tide": float(np.sqrt(exchange.reduce(tide2.sum(), "sum") / whole.n)),
         "rms": float(np.sqrt(sums[4] / whole.n)),
         "worst": float(np.sqrt(exchange.reduce(error2.max(initial=0.0), "max"))),
         "momentum": float(np.abs(sums[:3]).max() / sums[3]),
@@ -77,13 +83,14 @@ def main(world):
         "slabs": (6000, "slabs", {}), "fine": (6000, "slabs", {"relative_error": 1e-5}),
         "one empty": (6000, "one empty", {"relative_error": 1e-2}), "mixed": (6000, "mixed", {}),
         "one few": (6000, "one few", {}), "spline": (6000, "slabs", {"kernel": "spline"}),
+        "direct": (500, "one few", {"kind": DirectGravity}),
     }  # fmt: skip
     for name, (n, how, options) in cases.items():
         whole = plummer(n)
-        exact = Evaluation(n, WANTS)
+        exact, wants = Evaluation(n, (*WANTS, "tide")), (*WANTS, "tide") if name in TIDAL else WANTS
         direct = DirectGravity(kernel=options.get("kernel", "plummer"))
         direct.evaluate(whole, exact)
-        facts[name] = compared(exchange, whole, how, exact, **options)
+        facts[name] = compared(exchange, whole, how, exact, wants=wants, **options)
     facts["failing"] = [failing(exchange, 100), failing(exchange, 5000)]
     try:
         Fmm(exchange=exchange, backend="reference")
