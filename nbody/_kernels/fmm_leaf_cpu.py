@@ -124,7 +124,7 @@ def direct_part(mass, position, softening, law, start, stop, G, acceleration, po
         _direct_shared(tree, law, start, stop, total, sums)
     else:
         _direct(tree, law, start, stop, total, sums)
-    if tide is not None:
+    if sums is not None:
         scatter_tide(who[: stop - start], sums[start:stop], scale, G, tide)
     return scatter(who[: stop - start], total[start:stop], scale, G, acceleration, potential)
 
