@@ -151,7 +151,8 @@ def evolve_batch(
     t_end : positive, or (k,)
     tolerance : relative error per micro-step. Of 1,000 scatterings of equal masses 99 % keep their energy to 4e-8 at 1e-10, and
         to 2e-10 at 1e-12
-    backend : "cpu", or "cuda" for three Newtonian bodies: the same method on a device, with other roundings
+    backend : "cpu", or "cuda" for three Newtonian bodies: the same method on a device, with other roundings; all else, such as
+        binary-binary encounters, is refused there
     post_newtonian : names of terms (``askel.nbody.post_newtonian``) on pairs with a black hole; needs ``speed_of_light``
     speed_of_light : c in the units of the velocities
     stop : names of rules, see the module
@@ -189,6 +190,11 @@ def evolve_batch(
     if n == 3 and not terms and merger_distance is None and not rules[_CAPTURE] and not torn:
         resolve("ensemble_three", backend)(
             _block(k), gravitational_constant, m, x, v, size, end, tolerance, ROWS, max_steps, rules, *out.three()
+        )
+    elif backend == "cuda":
+        raise InputError(
+            f"backend 'cuda' has three Newtonian points, without captures, mergers and disruptions; these {n} bodies need "
+            "backend = 'cpu'"
         )
     else:
         scale = 0.0 if merger_distance is None else merger_distance * 2.0 * gravitational_constant / light**2

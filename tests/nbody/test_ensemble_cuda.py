@@ -1,9 +1,4 @@
-"""The CUDA kernel of ensembles without a GPU: run by the simulator, and compiled to PTX; with one, against the CPU."""
-
-import importlib.util
-import os
-import subprocess
-import sys
+"""The CUDA kernel of ensembles without a GPU: simulated, compiled and assembled; with one, against the CPU."""
 
 import numpy as np
 import pytest
@@ -39,43 +34,25 @@ print("the same")
 """
 )
 
-_COMPILED = """
-import sys
-from types import SimpleNamespace
-import numba.cuda.dispatcher
-from numba import cuda, types
-from askel.nbody._kernels.ensemble_cuda import slice_of_steps
-
-capability = tuple(int(c) for c in sys.argv[1])
-numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)  # there is none
-f1, f2, i1, i2 = types.float64[::1], types.float64[:, ::1], types.int64[::1], types.int64[:, ::1]
-i, f = types.int64, types.float64
-arguments = (i, i1, f2, f2, i2, f2, f2, f2, f2, i2, i1, f2, f1, f, i, f2, f2, i1, i, types.boolean)
-ptx, _ = cuda.compile_ptx(slice_of_steps, arguments, cc=capability)
-print(f"sm_{sys.argv[1]}" in ptx, ptx.count(".f64"))
-"""
-
-
-def _python(code, *arguments, **environment):
-    run = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env={**os.environ, **environment}
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return run.stdout.split()
-
 
 @pytest.mark.slow
-def test_the_simulator_gives_what_the_cpu_gives():
-    assert _python(_SIMULATED, NUMBA_ENABLE_CUDASIM="1") == ["the", "same"]
+def test_the_simulator_gives_what_the_cpu_gives(simulated):
+    assert simulated(_SIMULATED) == ["the", "same"]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="needs numba-cuda[cu12], which the test extra has on Linux"
-)
+@pytest.fixture(scope="module")
+def machine(assembled):
+    return assembled("ensemble_cuda", "slice_of_steps i i1 f2 f2 i2 f2 f2 f2 f2 i2 i1 f2 f1 f i f2 f2 i1 i b")
+
+
 @pytest.mark.parametrize("capability", ["80", "90"])
-def test_it_compiles_for_devices(capability):
-    named, operations = _python(_COMPILED, capability)
-    assert named == "True" and int(operations) > 500
+def test_it_fits_a_device(machine, capability):
+    """An encounter's state is in the local memory of its thread, which has places by number; nothing else goes there."""
+    from askel.nbody._kernels.ensemble_cuda import THREADS
+
+    needs = machine["slice_of_steps", capability]
+    assert not needs.spills and 64 <= needs.registers <= 240 and needs.shared == 0
+    assert needs.resident(THREADS) >= 256 and needs.ptx.count(".f64") > 500
 
 
 def _has_device():
@@ -89,8 +66,21 @@ def test_without_a_device_it_is_one_line():
     mass, x, v = np.ones((1, 3)), np.array([[[0.5, 0, 0], [-0.5, 0, 0], [9.0, 0, 0]]]), np.zeros((1, 3, 3))
     with pytest.raises(InputError, match='found no CUDA device; use backend = "cpu"'):
         evolve_batch(mass, x, v, 1.0, backend="cuda")
-    with pytest.raises(InputError, match="no 'cuda' kernel for 'ensemble_chain'"):
-        evolve_batch(mass[:, :2], x[:, :2], v[:, :2], 1.0, backend="cuda")
+
+
+@pytest.mark.parametrize(
+    ("n", "options"),
+    [
+        (2, {}),
+        (4, {}),
+        (3, {"post_newtonian": ["1"], "speed_of_light": 9.0}),
+        (3, {"merger_distance": 5, "speed_of_light": 9.0}),
+    ],
+)
+def test_what_a_device_does_not_have_is_one_line(n, options):
+    x = np.random.default_rng(n).normal(size=(1, n, 3))
+    with pytest.raises(InputError, match=f"three Newtonian points, .* these {n} bodies need backend = 'cpu'"):
+        evolve_batch(np.ones(n), x, 0.0 * x, 1.0, backend="cuda", **options)
 
 
 @pytest.mark.skipif(not _has_device(), reason="there is no device")
