@@ -71,15 +71,6 @@ def read_facts(path: Path, *names: str) -> dict[str, str | float | None]:
     return found
 
 
-def is_ensemble(path: Path) -> bool:
-    """Return whether a file is a table of encounters."""
-    try:
-        with h5py.File(path, "r") as file:
-            return text_attribute(file, "kind") == KIND
-    except OSError:
-        return False
-
-
 def assemble(parts: Sequence[Path], target: Path, facts: Facts) -> int:
     """Make one table of its blocks, in their order; return the number of rows.
 
