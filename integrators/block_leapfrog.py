@@ -154,7 +154,7 @@ class BlockLeapfrog:
         out = Evaluation(particles.n, ("acceleration", "potential_energy", *self.criterion.needs(particles)))
         self.interaction.evaluate(particles, out)
         tide = np.zeros((0, 3, 3)) if out.tide is None else out.tide
-        return _Pull(out.acceleration, tide, out.potential_energy)
+        return _Pull(out.acceleration, tide, out.potential_energy, 1.0 if out.work is None else out.work)
 
     def taken_out(self, members: Particles) -> Evaluation:
         """Return what of the members' pull on each other is left to their region: acceleration and potential energy."""
@@ -187,11 +187,12 @@ class BlockLeapfrog:
 
 @dataclass(slots=True)
 class _Pull:
-    """What the particles of a set do to each other: acceleration (k, 3), tide (k, 3, 3) or (0, 3, 3), energy."""
+    """What the particles of a set do to each other: acceleration (k, 3), tide (k, 3, 3) or (0, 3, 3), energy; its work (k,)."""
 
     acceleration: FloatArray
     tide: FloatArray
     potential_energy: float = 0.0
+    work: FloatArray | float = 1.0
 
     def beyond(self, rows: Rows, inner: _Pull) -> _Pull:
         """Return this pull on some rows, less what those do among themselves."""
@@ -212,7 +213,7 @@ class _Block:
     method : the propagator; particles : all of them, changed in place; memory : of the regions
     time : float, at which the step began
     gone : (n,) bool, rows that an event took away
-    cost : (n,), how often each particle was in a set whose forces were evaluated
+    cost : (n,), work of the forces on each particle; where the interaction tells none, how often they were evaluated
     events, rows, statistics, work : for the ``Step``
     outcome, identities : of the failure, if there is one
 
@@ -334,8 +335,9 @@ class _Block:
 
     def _pull(self, rows: Rows, start: float) -> _Pull:
         self._count(evaluations=1.0, pulls=float(len(rows)))
-        self.cost[rows] += 1.0
-        return self.method.pull(self._state(rows, start))
+        pull = self.method.pull(self._state(rows, start))
+        self.cost[rows] += pull.work
+        return pull
 
     def _state(self, rows: Rows, start: float) -> Particles:
         state = self.particles if len(rows) == self.particles.n else self.particles.select(rows)

@@ -116,6 +116,8 @@ class Composition:
             return 0
         out = Evaluation(particles.n)
         self.interaction.evaluate(particles, out)
+        if out.work is not None:
+            self.exchange.weigh(out.work)
         carry.acceleration = out.acceleration
         carry.known_at = particles.position.copy()  # after a restart on other ranks it has their number of rows
         return 1

@@ -24,10 +24,11 @@ class Evaluation:
     tide : (n, 3, 3) float64 or None, d acceleration_k / d x_l at each particle
     virial : (3, 3) float64 or None, sum of r_i (x) F_i
     wants : the quantities to fill, a subset of QUANTITIES
+    work : (n,) float64 or None, what each particle cost in a unit of the interaction, where it says so: ranks share it evenly
 
     """
 
-    __slots__ = ("acceleration", "jerk", "potential_energy", "tide", "virial", "wants")
+    __slots__ = ("acceleration", "jerk", "potential_energy", "tide", "virial", "wants", "work")
 
     def __init__(self, n: int, wants: Iterable[str] = ("acceleration",)) -> None:
         self.wants = frozenset(wants)
@@ -39,6 +40,7 @@ class Evaluation:
         self.tide: NDArray[np.float64] | None = np.zeros((n, 3, 3)) if "tide" in self.wants else None
         self.virial: NDArray[np.float64] | None = np.zeros((3, 3)) if "virial" in self.wants else None
         self.potential_energy = 0.0
+        self.work: NDArray[np.float64] | None = None
 
 
 class Interaction(Protocol):

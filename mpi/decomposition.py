@@ -146,7 +146,10 @@ class Decomposition:
         return owners, True
 
     def _measure(self, owners: IntArray, work: FloatArray) -> float:
-        load = self._reducer.reduce(np.bincount(owners, work, minlength=self._reducer.size), "sum")
+        own = np.bincount(owners, work, minlength=self._reducer.size).astype(
+            np.float64
+        )  # integers where there are no rows
+        load = self._reducer.reduce(own, "sum")
         mean = float(load.mean())
         self.imbalance = float(load.max()) / mean if mean > 0.0 else 1.0
         return self.imbalance

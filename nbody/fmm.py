@@ -137,8 +137,9 @@ class Fmm:
         NumericalFailure : two particles in one place without softening, or values that are not finite
 
         """
-        potential = np.empty(particles.n)
-        self.field(particles, out.acceleration, potential, out.tide)
+        potential, work = np.empty(particles.n), np.ones(particles.n)
+        self._field(particles, out.acceleration, potential, work, out.tide)
+        out.work = work if self._exchange.size > 1 else None
         out.potential_energy = 0.5 * float(particles.mass @ potential)
         if out.virial is not None:
             origin = self._mean_position(particles)
@@ -154,9 +155,16 @@ class Fmm:
         NumericalFailure : two particles in one place without softening, or values that are not finite
 
         """
+        self._field(particles, acceleration, potential, np.empty(particles.n), tide)
+
+    def _field(
+        self, particles: Particles, acceleration: FloatArray, potential: FloatArray, work: FloatArray,
+        tide: FloatArray | None,
+    ) -> None:  # fmt: skip
+        """Overwrite the same, and of several ranks the work, (n,) in pairs."""
         radius = self._law.radius * lengths(self.softening, particles)
         if self._exchange.size > 1:
-            self._field_of_all(particles, radius, acceleration, potential, tide)
+            self._field_of_all(particles, radius, acceleration, potential, work, tide)
             return
         leaf_size = max(self._direct, 1) if particles.n <= self._direct else self.leaf_size
         status = self._fmm(
@@ -167,12 +175,13 @@ class Fmm:
 
     def _field_of_all(
         self, particles: Particles, radius: FloatArray, acceleration: FloatArray, potential: FloatArray,
-        tide: FloatArray | None,
+        work: FloatArray, tide: FloatArray | None,
     ) -> None:  # fmt: skip
         """Overwrite the same, with the particles of all ranks pulling; every rank makes the call."""
         constant, exchange = particles.units.gravitational_constant, self._exchange
         if exchange.reduce(particles.n, "sum") <= self._direct:
             parts = exchange.allgather(np.column_stack([particles.mass, particles.position, radius]))
+            work[...] = sum(len(part) for part in parts)
             start, every = sum(len(part) for part in parts[: exchange.rank]), np.concatenate(parts)
             status = self._part(
                 every[:, 0].copy(), every[:, 1:4].copy(), every[:, 4].copy(), self._law.number, start,
@@ -181,7 +190,7 @@ class Fmm:
         else:
             status = self._ranks(
                 exchange, particles.mass, particles.position, radius, self._law.number, self.order, self.leaf_size,
-                *self._accuracy, constant, acceleration, potential, tide,
+                *self._accuracy, constant, acceleration, potential, work, tide,
             )  # fmt: skip
         failure = None
         try:

@@ -34,6 +34,8 @@ from .octree_cpu import octree
 
 EMPTY = 2.0**62  # coordinates of the empty row of moments: outside of all, and its square still fits
 TINY = 1e-30  # keeps the blurred square of a distance above zero
+WORK = 4  # the column of the sums that has the work, where there is one
+FAR = 240.0  # pairs that take as long as one source as an expansion, with the verdicts that lead to it
 TASKS = 64  # about so many parts are shared among threads
 THREADS_FROM = 4096  # particles; below it starting threads costs more than it saves
 
@@ -247,6 +249,19 @@ def _near_compact(law, c, sink, source, itself, ranges, pairs, total):
 
 
 @njit(cache=True, error_model="numpy")
+def _weigh(start, stop, n_far, itself, near, n_near, total):
+    """Add what the sources of a cell cost to the column WORK of its particles, in pairs."""
+    n = stop - start
+    pairs = n if itself else 0
+    for pair in range(n_near):
+        pairs += near[2 * pair + 1] - near[2 * pair]
+    filled = (n + LANES - 1) // LANES * LANES
+    each = (pairs * filled + FAR * n_far) / n
+    for k in range(start, stop):
+        total[k, WORK] += each
+
+
+@njit(cache=True, error_model="numpy")
 def _evaluate(c, sink, local, T, lower, power, total):
     """Add a local expansion to the sums of the cell's particles."""
     x, y, z = sink.bound[c, 0], sink.bound[c, 1], sink.bound[c, 2]
@@ -341,6 +356,8 @@ def _descend(
         n_far, n_near, end, itself = _sort_out(
             c, sink, source, same, after, order, coherence, leaf_size, start, stop, pool, extra, far, near
         )
+        if total.shape[1] > WORK:
+            _weigh(cells[c, 0], cells[c, 1], n_far, itself, near, n_near, total)
         lanes[:] = 0.0
         _translate(order, source.rows, rows[c], far, n_far, lanes)
         for n in range(K):

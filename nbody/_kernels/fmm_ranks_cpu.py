@@ -21,7 +21,7 @@ from numba import njit
 from .direct_reference import STATUS_OK
 from .expansion_cpu import HIGH, LIMIT, LOW, POWER, RADIUS, REACH
 from .expansion_tables import HEAD, size, tables
-from .fmm_cpu import empty_tree, far_apart, grow, left_out, plant, walk
+from .fmm_cpu import WORK, empty_tree, far_apart, grow, left_out, plant, walk
 from .fmm_leaf_cpu import not_finite, scale_of, scatter
 from .fmm_tide_cpu import scatter_tide
 
@@ -29,6 +29,10 @@ TOP = 48  # cells of more than this part of a rank's particles show their childr
 OCTAVES = 8  # of radii, below each of which a top cell says how heavy its parts are at most
 IS_LEAF, SHOWS, HIDES = 0, 1, 2  # a top cell has no children, known ones, or unknown ones
 KIND, WIDEST, LEAF, HEAVIEST = 0, 1, 2, 3  # columns of `ahead`; the last is the first of OCTAVES
+PARTICLE, NUMBER = (
+    400.0,
+    30.0,
+)  # pairs that take as long as a particle does apart from its sources, and as one number in a message
 SURE = 1.0 + 1e-10  # covers the rounding of bounds
 
 
@@ -265,10 +269,13 @@ def _planted(messages, rank, compact, order, moments):
 
 
 def fmm_ranks(
-    exchange, mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential,
+    exchange, mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential, work,
     tide=None,
 ):  # fmt: skip
-    """Overwrite accelerations, potentials and tides (None: not wanted) of this rank's particles, as those of all ranks pull."""
+    """Overwrite accelerations, potentials and tides (None: not wanted) of this rank's particles, as those of all ranks pull.
+
+    ``work`` is overwritten by what each particle cost, in pairs.
+    """
     scale = scale_of(position, softening)
     scale = exchange.reduce(float(scale), "min")
     if not scale > 0.0:
@@ -289,14 +296,17 @@ def fmm_ranks(
         ahead = _ahead(tree, which, shown, leaf_size)
         top = np.column_stack([count, shown, ahead, tree.bound[which, : POWER + order + 1]])
     messages = _selected(tree, exchange.allgather(top), moments, exchange.rank, order, coherence, leaf_size)
-    came = _planted(exchange.alltoall(messages), exchange.rank, compact, order, moments)
+    arrived = exchange.alltoall(messages)
+    came = _planted(arrived, exchange.rank, compact, order, moments)
     if tree is None:
         return STATUS_OK
-    total, sums = np.zeros((len(mass), 4)), None if tide is None else np.zeros((len(mass), 6))
+    total, sums = np.zeros((len(mass), WORK + 1)), None if tide is None else np.zeros((len(mass), 6))
     walk(tree, tree, np.zeros(1, np.int64), True, 0, T, order, coherence, law, leaf_size, total, sums)
     forest, roots, after = came
     if len(roots):
         walk(tree, forest, roots, False, after, T, order, coherence, law, leaf_size, total, sums)
     if tide is not None:
         scatter_tide(who, sums, scale, G, tide)
+    moved = sum(len(message) for message in (*messages, *arrived))
+    work[who] = total[:, WORK] + PARTICLE + NUMBER * moved / len(who)
     return scatter(who, total, scale, G, acceleration, potential)

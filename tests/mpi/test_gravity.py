@@ -59,6 +59,12 @@ def test_all_ranks_name_particles_in_one_place(found, count):
     assert found(count)["failing"] == [[11, 23], [11, 23]]
 
 
+@pytest.mark.parametrize("count", [3, 4, pytest.param(8, marks=pytest.mark.slow)])
+def test_ranks_share_the_work_and_not_the_number(found, count):
+    by_number, _, by_work = found(count)["balance"]
+    assert 1.2 < by_number < 2.0 and 1.0 <= by_work < 1.1
+
+
 def test_the_reference_is_for_one_rank(found):
     assert found(1)["reference"] == ""
     assert found(2)["reference"] == "no 'reference' kernel for 'fmm_part'; backends that have it: cpu"

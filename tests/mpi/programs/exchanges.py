@@ -135,6 +135,20 @@ def check_nothing_moves_without_need(world):
     assert world.size == 1 or exchange.reduce(int(moved is not mine), "max")
 
 
+def check_all_with_one_rank_are_shared_out(world):
+    """Once there are cuts, everything lies with rank 0, and then with the last: the others have nothing to measure."""
+    exchange, whole = RankExchange(world, every=1), state(60)
+    mine = shared(exchange, whole)
+    exchange.weigh(np.where(mine.identity % 7 < 2, 40.0, 1.0) + mine.identity)  # cuts that share the number unevenly
+    exchange.migrate(mine)
+    for holder in (0, world.size - 1):
+        mine = exchange.migrate(whole.select(np.full(whole.n, exchange.rank == holder)))[0]
+        assert mine.n <= whole.n // world.size + 1
+        found = everywhere(exchange, mine)
+        if exchange.rank == 0:
+            same(found, whole)
+
+
 def check_work_is_balanced(world):
     exchange = RankExchange(world, every=1, bound=1.1)
     mine = shared(exchange, state(4000))

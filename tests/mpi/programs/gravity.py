@@ -12,6 +12,7 @@ from askel.integrators import Evaluation
 from askel.mpi import RankExchange, the_world
 from askel.nbody import DirectGravity, Fmm
 from askel.particles import InputError, NumericalFailure, Particles
+from askel.particles.collective import spread
 
 WANTS = ("acceleration", "potential_energy", "virial")
 TIDAL = ("few", "mixed", "one few", "spline", "direct")  # cases in which tides are wanted too
@@ -64,6 +65,22 @@ def compared(exchange, whole, how, exact, kind=Fmm, wants=WANTS, **options):
     }
 
 
+def balance(exchange, n):
+    """Return the work of the busiest rank over the mean: first of equal numbers, then twice of what is shared by work."""
+    whole = plummer(n)
+    mine = spread(exchange, whole if exchange.rank == 0 else None)
+    found = []
+    for _ in range(3):
+        out = Evaluation(mine.n)
+        Fmm(exchange=exchange).evaluate(mine, out)
+        if out.work is not None:
+            own = float(out.work.sum())
+            found.append(exchange.reduce(own, "max") / exchange.reduce(own, "sum") * exchange.size)
+            exchange.weigh(out.work)
+            mine, _ = exchange.migrate(mine)
+    return found
+
+
 def failing(exchange, n):
     """Return the identities that all ranks name of two particles in one place."""
     whole = plummer(n, softening=0.0)
@@ -97,7 +114,8 @@ def main(world):
         facts["reference"] = ""
     except InputError as error:
         facts["reference"] = str(error)
-    facts["bytes"] = exchange.traffic.bytes
+    facts["bytes"] = dict(exchange.traffic.bytes)
+    facts["balance"] = balance(RankExchange(world, every=1), 20_000)
     if exchange.rank == 0:
         Path(sys.argv[1]).write_text(json.dumps(facts))
 
