@@ -99,7 +99,7 @@ def test_without_a_residual_the_baseline_is_left(make_model, make_system, row):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_replicas_do_not_see_each_other(make_model, make_system, dtype):
-    """Each moves to the last digit as if it were alone."""
+    """Each moves as if it were alone."""
     _, model = make_model()
     engine = Engine(model, dtype=dtype)
     systems = [make_system(seed=k) for k in range(3)]
@@ -108,7 +108,7 @@ def test_replicas_do_not_see_each_other(make_model, make_system, dtype):
     d, v = engine.stride(*joined.values(), None, [False] * 3, 7.0, starts)
     for k, system in enumerate(systems):
         rows = slice(starts[k], starts[k + 1])
-        assert largest((d[rows], v[rows]), call(engine, system)) < 1e-13
+        assert largest((d[rows], v[rows]), call(engine, system)) < (1e-13 if dtype == "float64" else 1e-6)
 
 
 def test_results_do_not_depend_on_the_number_of_threads(make_model, make_system):
