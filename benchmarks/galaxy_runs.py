@@ -1,10 +1,11 @@
 """Galaxies in motion: what block time steps, regions and fast multipoles make of problems with known answers.
 
-    python benchmarks/galaxy_runs.py plummer friction hardening merger [--quick] [--record]
+    python benchmarks/galaxy_runs.py plummer friction hardening merger steps [--quick] [--record]
 
 plummer    a sphere in equilibrium, ten crossing times: energy, momentum, Lagrangian radii
 friction   a black hole sinks in a Hernquist sphere: Chandrasekhar (1943, doi:10.1086/144517), with the Coulomb logarithm of
            Just & Penarrubia (2005, doi:10.1051/0004-6361:20041175): b_max = rho/|d rho/dr|, b_min = G M/(v^2 + 2 sigma^2)
+steps      drift of the energy against processor time with steps by acceleration, by tides, and by the shorter of both
 merger     examples/galaxy_merger.toml: from two galaxies to one black hole, in one run
 hardening  an equal-mass binary takes energy from stars: d(1/a)/dt = G H rho/sigma, H of about 15 to 20 (Quinlan 1996,
            doi:10.1016/S1384-1076(96)00003-6; Sesana & Khan 2015, doi:10.1093/mnrasl/slv131); rho, sigma at the influence radius
@@ -234,7 +235,40 @@ def merger(quick: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-PARTS = {"merger": merger, "plummer": plummer, "friction": friction, "hardening": hardening}
+# ---------------------------------------------------------------------- what steps are judged by
+
+#: (accuracy, tidal_accuracy) of which None is not looked at
+CRITERIA = ((0.01, None), (0.0025, None), (None, 0.1), (None, 0.05), (None, 0.025), (0.01, 0.1), (0.01, 0.05))
+
+
+def steps(quick: bool) -> dict[str, Any]:
+    """Return errors and costs of step criteria for a Plummer sphere, and for a Hernquist sphere, whose centre is a cusp."""
+    cases = [(Plummer(1.0, 1.0), 4_000, 0.02, 0.25, 1.5)]
+    if not quick:
+        cases += [(SPHERE, 4_000, 0.005, 0.1, 1.5), (Plummer(1.0, 1.0), 20_000, 0.02, 0.25, 0.5)]
+    rows = []
+    for profile, n, softening, step, t_end in cases:
+        for accuracy, tidal in CRITERIA:
+            state = Galaxy([Component(profile, n, softening=softening)]).sample(seed=3)
+            method = block_leapfrog(
+                Fmm(relative_error=1e-3), accuracy=accuracy or 0.0, tidal_accuracy=tidal or 0.0, tides="all"
+            )
+            run = Simulation(state, method, Fixed(step))
+            run.run(1e-9)  # compiles
+            started = time.process_time()
+            report = run.run(t_end)
+            row = {
+                "model": type(profile).__name__, "n": n, "softening": softening, "longest_step": step, "t_end": t_end,
+                "accuracy": accuracy, "tidal_accuracy": tidal, "energy_error_max": report.max_energy_error,
+                "forces_per_particle": report.statistics["pulls"] / n, "max_level": report.statistics["max_level"],
+                "processor_s": time.process_time() - started,
+            }  # fmt: skip
+            print(row, flush=True)
+            rows.append(row)
+    return {"rows": rows}
+
+
+PARTS = {"steps": steps, "merger": merger, "plummer": plummer, "friction": friction, "hardening": hardening}
 
 
 def main() -> None:

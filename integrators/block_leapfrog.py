@@ -187,7 +187,10 @@ class BlockLeapfrog:
 
 @dataclass(slots=True)
 class _Pull:
-    """What the particles of a set do to each other: acceleration (k, 3), tide (k, 3, 3) or (0, 3, 3), energy; its work (k,)."""
+    """What the particles of a set do to each other: acceleration (k, 3), tide (k, 3, 3) or (0, 3, 3), energy; its work (k,).
+
+    A set has no tides where the criterion looks at none of its members', and then none of its subsets has.
+    """
 
     acceleration: FloatArray
     tide: FloatArray
@@ -196,12 +199,13 @@ class _Pull:
 
     def beyond(self, rows: Rows, inner: _Pull) -> _Pull:
         """Return this pull on some rows, less what those do among themselves."""
-        tide = self.tide[rows] - inner.tide if len(self.tide) else self.tide
+        tide = self.tide[rows] - inner.tide if len(self.tide) and len(inner.tide) else self.tide[:0]
         return _Pull(self.acceleration[rows] - inner.acceleration, tide)
 
     def added(self, other: _Pull) -> _Pull:
         """Return the sum of two pulls on the same rows."""
-        return _Pull(self.acceleration + other.acceleration, self.tide + other.tide)
+        tide = self.tide + other.tide if len(self.tide) and len(other.tide) else self.tide[:0]
+        return _Pull(self.acceleration + other.acceleration, tide)
 
 
 @dataclass(slots=True)

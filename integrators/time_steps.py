@@ -43,10 +43,12 @@ class AccelerationAndTide:
     accuracy : eta of softened particles; None: they are judged by tides alone
     tidal_accuracy : eta_t; None: softened particles are judged by acceleration alone
     softening : length of all particles; 0: the lengths in ``particles.softening``
+    tides : whose tides are looked at, of "all" or only of those that are "unsoftened" (or all, where accuracy is None)
 
     Raises
     ------
-    InputError : a criterion is not positive, or both are None; particles without softening and no tidal criterion
+    InputError : a criterion is not positive, or both are None; particles without softening and no tidal criterion; an unknown
+        word for ``tides``
 
     References
     ----------
@@ -56,20 +58,25 @@ class AccelerationAndTide:
     """
 
     def __init__(
-        self, *, accuracy: float | None = 0.025, tidal_accuracy: float | None = None, softening: float = 0.0
-    ) -> None:
+        self, *, accuracy: float | None = 0.025, tidal_accuracy: float | None = None, softening: float = 0.0,
+        tides: str = "all",
+    ) -> None:  # fmt: skip
         for name, value in (("accuracy", accuracy), ("tidal_accuracy", tidal_accuracy)):
             if value is not None and not 0.0 < value < np.inf:
                 raise InputError(f"{name} is {value:g}; expected a positive number, such as 0.025")
         if accuracy is None and tidal_accuracy is None:
             raise InputError("neither accuracy nor tidal_accuracy is given; block time steps need one to judge by")
+        if tides not in ("all", "unsoftened"):
+            raise InputError(f"tides is {tides!r}; expected 'all' or 'unsoftened'")
         self.accuracy, self.tidal_accuracy, self.softening = accuracy, tidal_accuracy, float(softening)
+        self._of_all = tides == "all" or accuracy is None
 
     def needs(self, particles: Particles) -> tuple[str, ...]:
         """Return "tide" where tides are looked at."""
+        unsoftened = bool((self._lengths(particles) <= 0.0).any())
         if self.tidal_accuracy is not None:
-            return ("tide",)
-        if (self._lengths(particles) <= 0.0).any():
+            return ("tide",) if self._of_all or unsoftened else ()
+        if unsoftened:
             who = particles.identity[np.argmin(self._lengths(particles))]
             raise InputError(
                 f"particle {who} has no softening, which steps by acceleration need; give tidal_accuracy, or a softening"
@@ -84,10 +91,11 @@ class AccelerationAndTide:
                 lengths = self._lengths(particles)
                 fall = np.sqrt(2.0 * self.accuracy * lengths / np.linalg.norm(acceleration, axis=1))
                 steps[lengths > 0.0] = fall[lengths > 0.0]
-            if self.tidal_accuracy is not None:
+            if self.tidal_accuracy is not None and self.needs(particles):
                 assert tide is not None, "a tidal criterion was not given the tides it asked for"
-                rate = np.linalg.norm(tide.reshape(-1, 9), axis=1) / np.sqrt(6.0)
-                steps = np.minimum(steps, self.tidal_accuracy / np.sqrt(rate))
+                judged = np.full(particles.n, True) if self._of_all else self._lengths(particles) <= 0.0
+                rate = np.linalg.norm(tide[judged].reshape(-1, 9), axis=1) / np.sqrt(6.0)
+                steps[judged] = np.minimum(steps[judged], self.tidal_accuracy / np.sqrt(rate))
         return steps
 
     def _lengths(self, particles: Particles) -> FloatArray:

@@ -65,7 +65,9 @@ class Fmm:
     | sum x (x) m a | ``out.virial`` | (3, 3) float64, overwritten | energy |
 
     The relative error of accelerations is about ``relative_error``, as root mean square over the particles; one particle in a
-    hundred exceeds four times as much. Total momentum is conserved to rounding. The result depends on the particles alone: not on
+    hundred exceeds four times as much. Tides, one derivative further, have about ten times that error (Frobenius norms, root mean
+    square; 7 to 9 times measured); acceleration and tide together take 1.2 times as long as accelerations (1e5 particles).
+    Total momentum is conserved to rounding. The result depends on the particles alone: not on
     earlier calls, nor on the number of threads. Up to ``DIRECT`` particles everything is one leaf, which is summed exactly.
 
     Parameters

@@ -14,10 +14,13 @@ from .fmm import Fmm
 from .regions import KETJU_ACCURACY, BlackHoleRegions, Log, nowhere
 from .regularised_chain import RegularisedChain
 
+#: eta_t where nothing else judges a particle
+TIDAL_ACCURACY = 0.025
+
 
 def block_leapfrog(
-    interaction: Interaction, *, accuracy: float = 0.01, tidal_accuracy: float = 0.0, softening: float = 0.0,
-    levels: int = 24, exchange: Exchange = SERIAL,
+    interaction: Interaction, *, accuracy: float = 0.01, tidal_accuracy: float = TIDAL_ACCURACY,
+    tides: str = "unsoftened", softening: float = 0.0, levels: int = 24, exchange: Exchange = SERIAL,
 ) -> BlockLeapfrog:  # fmt: skip
     """Return leapfrog with hierarchical block time steps.
 
@@ -26,6 +29,8 @@ def block_leapfrog(
     interaction : accelerations that depend on positions alone
     accuracy : eta of dt = sqrt(2 eta eps/|a|); 0: softened particles are judged by tides alone
     tidal_accuracy : eta_t of dt = eta_t |tide|^(-1/2), where the interaction gives tides; 0: not looked at
+    tides : who is judged by tides: "unsoftened" particles, which have no other criterion, or "all", by the shorter step. For
+        softened ones tides cost more and gain nothing, see docs/theory/gravity.md
     softening : length eps of all particles; 0: the lengths that they carry
     levels : most halvings of the step
     exchange : of the ranks that share the particles
@@ -35,16 +40,16 @@ def block_leapfrog(
     InputError : nothing is left to judge a step by, or a value out of range
 
     """
-    tides = "tide" in interaction.provides and tidal_accuracy > 0.0
+    given = "tide" in interaction.provides and tidal_accuracy > 0.0
     criterion = AccelerationAndTide(
-        accuracy=accuracy or None, tidal_accuracy=tidal_accuracy if tides else None, softening=softening
+        accuracy=accuracy or None, tidal_accuracy=tidal_accuracy if given else None, softening=softening, tides=tides
     )
     return BlockLeapfrog(interaction, criterion, levels=levels, exchange=exchange)
 
 
 def regions(
-    interaction: Interaction, *, radius: float, accuracy: float = 0.01, tidal_accuracy: float = 0.0,
-    softening: float = 0.0, levels: int = 24, tolerance: float = 1e-10, star_star: str = "normal",
+    interaction: Interaction, *, radius: float, accuracy: float = 0.01, tidal_accuracy: float = TIDAL_ACCURACY,
+    tides: str = "unsoftened", softening: float = 0.0, levels: int = 24, tolerance: float = 1e-10, star_star: str = "normal",
     post_newtonian: Sequence[str] = (), pairs: Literal["black-hole", "all"] = "black-hole",
     merger_distance: float | None = None, collisions: bool = False, resolver: Resolver | None = None,
     log_every: float = 0.0, exchange: Exchange = SERIAL,
@@ -53,7 +58,7 @@ def regions(
 
     Parameters
     ----------
-    interaction, accuracy, tidal_accuracy, softening, levels, exchange : as ``block_leapfrog`` takes them
+    interaction, accuracy, tidal_accuracy, tides, softening, levels, exchange : as ``block_leapfrog`` takes them
     radius : of the spheres; they reach beyond the softening: 2.8 lengths of a spline
     tolerance, star_star, post_newtonian, pairs, merger_distance, collisions : as ``RegularisedChain`` takes them; stars
         are softened in a region as they are outside
@@ -66,7 +71,7 @@ def regions(
 
     """
     outer = block_leapfrog(
-        interaction, accuracy=accuracy, tidal_accuracy=tidal_accuracy, softening=softening, levels=levels
+        interaction, accuracy=accuracy, tidal_accuracy=tidal_accuracy, tides=tides, softening=softening, levels=levels
     )
     chain = RegularisedChain(
         tolerance=tolerance,

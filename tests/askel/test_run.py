@@ -236,6 +236,17 @@ def test_a_run_from_python(folder) -> None:
     assert np.array_equal(askel.read("copy.csv").position, last.position)
 
 
+@pytest.mark.parametrize("options", [{}, {"tides": "all", "tidal_accuracy": 0.1}])
+def test_block_steps_without_softening(folder, options) -> None:
+    tables = tomllib.loads(JOB)
+    tables["integrator"] = {"kind": "block-leapfrog", "step": 0.5, **options}
+    tables["output"]["file"] = str(folder.path / "run.h5md")
+    report = askel.run(tables).report
+    assert report is not None
+    assert report.statistics["max_level"] >= 1.0
+    assert 1e-12 < report.max_energy_error < 1e-2
+
+
 def test_convert_and_its_mistakes(folder) -> None:
     folder.write()
     folder.askel("run", "job.toml", "--quiet")

@@ -104,6 +104,23 @@ def test_a_step_below_the_last_level_fails_and_names_the_particles():
     assert done.elapsed == 0.0
 
 
+def test_tides_of_unsoftened_particles_alone():
+    particles = two_pairs()
+    particles.softening = np.array([0.0, 0.3, 0.3, 0.3])
+    mixed = AccelerationAndTide(accuracy=0.01, tidal_accuracy=0.05, tides="unsoftened")
+    assert mixed.needs(particles) == ("tide",) and mixed.needs(particles.select([1, 2, 3])) == ()
+    pull = BlockLeapfrog(ReferenceGravity(), mixed).pull(particles)
+    longest = mixed.longest(particles, pull.acceleration, pull.tide)
+    by_tide = tidal(0.05).longest(particles, pull.acceleration, pull.tide)
+    fall = AccelerationAndTide(accuracy=0.01).longest(particles, pull.acceleration, None)
+    assert longest.tolist() == [by_tide[0], *fall[1:]]
+    _, report = run(particles, BlockLeapfrog(ReferenceGravity(), mixed), 0.05, 1.0)
+    assert report.statistics["max_level"] >= 5.0
+    assert 1e-9 < report.max_energy_error < 0.05
+    with pytest.raises(InputError, match="tides is 'some'"):
+        AccelerationAndTide(tides="some")
+
+
 def test_what_it_cannot_serve_is_refused_in_one_line():
     with pytest.raises(InputError, match="particle 0 has no softening"):
         BlockLeapfrog(ReferenceGravity(), AccelerationAndTide()).start(three_bodies())
