@@ -29,8 +29,8 @@ def block_leapfrog(
     interaction : accelerations that depend on positions alone
     accuracy : eta of dt = sqrt(2 eta eps/|a|); 0: softened particles are judged by tides alone
     tidal_accuracy : eta_t of dt = eta_t |tide|^(-1/2), where the interaction gives tides; 0: not looked at
-    tides : who is judged by tides: "unsoftened" particles, which have no other criterion, or "all", by the shorter step. For
-        softened ones tides cost more and gain nothing, see docs/theory/gravity.md
+    tides : who is judged by tides: "unsoftened" particles, which have no other criterion, or "all", by the shorter step.
+        Which is better for softened ones depends on the galaxy, see docs/theory/gravity.md
     softening : length eps of all particles; 0: the lengths that they carry
     levels : most halvings of the step
     exchange : of the ranks that share the particles
