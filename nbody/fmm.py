@@ -78,7 +78,7 @@ class Fmm:
     order : of the expansions, 2 to 6; None: the fastest for the error
     leaf_size : cells of at most so many particles are summed directly with each other; None: the fastest
     backend : "cpu", "cuda" or "reference"; of several ranks "cpu". "cuda" sums near pairs, and up to
-        ``DIRECT_ON_DEVICE`` particles all, on a GPU; the tree and the far field stay on the host
+        ``DIRECT_ON_DEVICE`` particles all, on a GPU, without tides; the tree and the far field stay on the host
     exchange : every rank has its own particles, and feels those of all; few are brought together, of many each rank sends the
         others what of its tree they may need. A result then depends on who owns what, within ``relative_error``; momentum
         is conserved to rounding across ranks as well.
@@ -94,7 +94,6 @@ class Fmm:
 
     """
 
-    provides = frozenset({"acceleration", "potential_energy", "tide", "virial"})
     velocity_dependent = False
 
     def __init__(
@@ -126,6 +125,9 @@ class Fmm:
         self.leaf_size = setting.leaf_size if leaf_size is None else leaf_size
         self._accuracy = setting.tolerance * relative_error, setting.coherence * relative_error
         self._fmm, self._exchange = resolve("fmm", backend), exchange
+        self.provides = frozenset(
+            {"acceleration", "potential_energy", "virial"} | (set() if backend == "cuda" else {"tide"})
+        )
         if backend == "cuda":
             resolve("require_device", backend)()
         if exchange.size > 1:

@@ -16,6 +16,7 @@ import math
 import numpy as np
 from numba import cuda, float64
 
+from ...particles import InputError
 from .device_cuda import Resident, on_device, require_device
 from .direct_compact_cuda import acceleration_compact
 from .direct_cuda import acceleration as direct_acceleration
@@ -71,9 +72,11 @@ def near_field(law, work, ranges, x, y, z, m, s, sums):
 _near_field = cuda.jit(near_field)
 
 
-def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential):
-    """Overwrite accelerations and potentials; raise InputError where there is no device."""
+def fmm(mass, position, softening, law, order, leaf_size, tolerance, coherence, G, acceleration, potential, tide=None):
+    """Overwrite accelerations and potentials; raise InputError where there is no device, or where tides are wanted."""
     require_device()
+    if tide is not None:
+        raise InputError("fast multipoles on a device give no tides; use backend = 'cpu'")
     n = len(mass)
     if n <= leaf_size:
         given, ordinary = (mass, position, softening), np.zeros(n, bool)
