@@ -11,7 +11,7 @@ from .particles import InputError, UnitSystem
 from .particles.units import LENGTH, TIME, Dimension
 from .tables import Config
 
-#: Parameters of propagators that other tables than [integrator] set.
+#: Parameters that other tables than [integrator] set, unless a propagator takes a model: that has its own backend.
 _ELSEWHERE = (
     "interaction",
     "softening",
@@ -30,10 +30,11 @@ _DIMENSIONS = {"step": TIME, "radius": LENGTH, "log_every": TIME}
 
 def options_of(config: Config, entry: PropagatorEntry, factory: Any, units: UnitSystem) -> dict[str, Any]:
     """Return the keyword arguments of a propagator that [integrator] gives, checked against its signature."""
+    hidden = _PROGRAMS if entry.takes == "model" else (*_ELSEWHERE, *_PROGRAMS)
     parameters = {
         name: p
         for name, p in inspect.signature(factory).parameters.items()
-        if name not in (*_ELSEWHERE, *_PROGRAMS) and p.kind is not p.VAR_KEYWORD
+        if name not in hidden and p.kind is not p.VAR_KEYWORD
     }
     options = {}
     for name, value in (config.integrator.model_extra or {}).items():
