@@ -222,7 +222,7 @@ REFERENCES: dict[str, Reference] = {
                 step=0.5, interval=2.5, frames=9, segments=300, temperatures=(300.0, 350.0, 450.0), shares=(0.5, 0.25, 0.25),
                 decorrelation=250.0, equilibration=20000.0, friction=0.01,
             ),
-            _runs(0.5, 2.5, 4, 25_000.0, 20_000.0),
+            _runs(0.5, 2.5, 12, 25_000.0, 20_000.0),
         ),
         Reference(
             "copper-emt",
