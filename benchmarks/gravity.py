@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from askel.integrators import Evaluation
 from askel.nbody import DirectGravity, Fmm
-from askel.nbody._kernels import fmm_cpu, fmm_leaf_cpu
+from askel.nbody._kernels import fmm_cpu, fmm_leaf_cpu, fmm_trees_cpu
 from askel.nbody._kernels.expansion_tables import LANES, size, tables, width
 from askel.particles import Particles
 from machine import machine, versions
@@ -157,10 +157,10 @@ def census(particles: Particles, kind: Fmm) -> dict[str, float]:
     """Return how much of which work there is, how long its two inner loops would take alone, and the time of its parts."""
     tolerance, coherence = kind._accuracy
     T, scale = tables(kind.order), fmm_leaf_cpu.scale_of(particles.position, particles.softening)
-    nothing, roots = fmm_cpu.empty_tree(0, 0, kind.order), np.zeros(0, np.int64)
+    nothing, roots = fmm_trees_cpu.empty_tree(0, 0, kind.order), np.zeros(0, np.int64)
     start = time.process_time()
-    _, tree = fmm_cpu.plant(particles.mass, particles.position, particles.softening, scale, False, kind.leaf_size)
-    tree = fmm_cpu.grow(tree, nothing, roots, False, T, kind.order, tolerance)
+    _, tree = fmm_trees_cpu.plant(particles.mass, particles.position, particles.softening, scale, False, kind.leaf_size)
+    tree = fmm_trees_cpu.grow(tree, nothing, roots, False, T, kind.order, tolerance)
     grown = time.process_time()
     total = np.zeros((particles.n, 4))
     fmm_cpu.walk(tree, tree, np.zeros(1, np.int64), True, 0, T, kind.order, coherence, 0, kind.leaf_size, total)

@@ -22,9 +22,9 @@ from .direct_compact_cuda import acceleration_compact
 from .direct_cuda import acceleration as direct_acceleration
 from .direct_cuda import strength
 from .expansion_tables import tables
-from .fmm_cpu import empty_tree, grow, plant
 from .fmm_leaf_cpu import not_finite, scale_of, scatter
 from .fmm_lists_cpu import add_groups, walk_and_list
+from .fmm_trees_cpu import empty_tree, grow, plant
 from .launch import over
 from .softening_cpu import factors
 

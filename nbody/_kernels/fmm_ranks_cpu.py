@@ -21,9 +21,10 @@ from numba import njit
 from .direct_reference import STATUS_OK
 from .expansion_cpu import HIGH, LIMIT, LOW, POWER, RADIUS, REACH
 from .expansion_tables import HEAD, size, tables
-from .fmm_cpu import WORK, empty_tree, far_apart, grow, left_out, plant, walk
+from .fmm_cpu import WORK, far_apart, left_out, walk
 from .fmm_leaf_cpu import not_finite, scale_of, scatter
 from .fmm_tide_cpu import scatter_tide
+from .fmm_trees_cpu import empty_tree, grow, plant
 
 TOP = 48  # cells of more than this part of a rank's particles show their children to the others
 OCTAVES = 8  # of radii, below each of which a top cell says how heavy its parts are at most

@@ -48,9 +48,10 @@ def test_the_simulator_gives_what_the_reference_gives(simulated):
 def test_lists_and_the_far_field_are_the_walk_of_the_cpu(threads):
     """Near pairs summed by their lists, and the far field, give the walk's sums, whatever the number of threads."""
     from askel.nbody._kernels.expansion_tables import tables
-    from askel.nbody._kernels.fmm_cpu import empty_tree, grow, plant, walk
+    from askel.nbody._kernels.fmm_cpu import walk
     from askel.nbody._kernels.fmm_leaf_cpu import scale_of
     from askel.nbody._kernels.fmm_lists_cpu import add_groups, walk_and_list
+    from askel.nbody._kernels.fmm_trees_cpu import empty_tree, grow, plant
     from askel.particles.kernels import kernel_threads
 
     if threads > int(numba.config.NUMBA_NUM_THREADS):
