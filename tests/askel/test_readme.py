@@ -36,4 +36,4 @@ def test_there_is_something_to_test() -> None:
     assert len(blocks("python")) == 3
     assert len(blocks("toml")) == 1
     for picture in re.findall(r"!\[.*\]\((.*)\)", README.read_text()):
-        assert 10_000 < (README.parent / picture).stat().st_size < 200_000
+        assert 10_000 < (README.parent / picture).stat().st_size < 400_000
