@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 
@@ -39,6 +40,7 @@ class Ranks:
 
         if not distributed.is_initialized():
             distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+            atexit.register(_leave)
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", self.rank)))
@@ -65,6 +67,14 @@ class Ranks:
         shared = torch.tensor(list(values), dtype=torch.float64, device=self._device)
         distributed.broadcast(shared, 0)
         return [float(x) for x in shared]
+
+
+def _leave() -> None:
+    """End the connections before the interpreter ends: threads of gloo that outlive it can abort the process."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def ranks_of(device: str, batch: int) -> Alone | Ranks:
