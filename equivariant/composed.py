@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .architecture import Architecture
+from .operations import Operations
 from .parameters import layer_irreps
 from .paths import Irreps, Paths, dimension, paths
 from .tables import RadialTable
 
 
-class Pieces(Protocol):
-    """What a backend gives for a layer to be composed of: some of ``Operations``, and more."""
-
-    xp: ModuleType
-
-    def per_species(self, x: Any, weight: Any, bounds: NDArray[np.integer]) -> Any:
-        """Return x (n, k, in) times the matrix (in, out) of each atom's species; its rows are bounds[s] ... bounds[s + 1] - 1."""
-        ...
+class Pieces(Operations, Protocol):
+    """What a backend gives for a layer to be composed of, beside the other ``Operations``."""
 
     def messages(self, paths: Paths, x: Any, edges: Any, table: RadialTable) -> Any:
         """Return the flat messages to all receivers, radial weights from a table."""

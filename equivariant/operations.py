@@ -24,15 +24,12 @@ FloatArray = NDArray[np.float64]
 
 
 class Edges(Protocol):
-    """The edges of a state where a backend has its arrays, sorted by receiver.
+    """The edges of a state where a backend has its arrays, sorted by receiver."""
 
-    Attributes
-    ----------
-    counts : (n,) int, edges of each receiver or a bound on them, on the host
-
-    """
-
-    counts: NDArray[np.integer]
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Return the edges of each receiver or a bound on them (n,), on the host."""
+        ...
 
     def closest(self) -> tuple[float, int, int]:
         """Return the shortest length in Angstrom and its two rows; infinity where there is no edge."""
