@@ -11,17 +11,15 @@ relative to the acceleration. Without a device it says so in one line.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from askel.particles import resolve
 from askel.particles.kernels import thread_count
-from machine import machine, versions
+from machine import write_device_record
 from numba import cuda
 
 REPEATS = 7
@@ -135,16 +133,7 @@ def main() -> None:
             f"n = {r['n']:7.0f} {r['variant']:7}: {r['seconds']:.2e} s ({r['seconds_as_called']:.2e} as called), "
             f"{r['directed_pairs_per_second']:.2e} pairs/s, {share} of the limit, {r['ratio_to_cpu']:.0f} x CPU{error}"
         )
-    record = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "device": device,
-        "machine": machine(),
-        "versions": versions("askel", "numba", "numba-cuda", "numpy"),
-        "cpu_threads": thread_count(),
-        "rows": rows,
-    }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    write_device_record(arguments.output, device, (), rows, cpu_threads=thread_count())
 
 
 if __name__ == "__main__":

@@ -9,19 +9,17 @@ sums are in direct_cuda.py. The record is benchmarks/results/gravity_cuda.json.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from askel.nbody import Fmm, RegularisedChain
 from askel.particles import Particles, resolve
 from askel.particles.kernels import thread_count
-from machine import machine, versions
+from machine import write_device_record
 from numba import cuda
 
 REPEATS = 3
@@ -120,16 +118,8 @@ def main() -> None:
                 f"error {r['error']:.1e}"
             )
     name = cuda.get_current_device().name
-    record = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "device": name.decode() if isinstance(name, bytes) else name,
-        "machine": machine(),
-        "versions": versions("askel", "numba", "numba-cuda", "numpy"),
-        "cpu_threads": thread_count(),
-        "rows": rows,
-    }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    text = name.decode() if isinstance(name, bytes) else name
+    write_device_record(arguments.output, text, (), rows, cpu_threads=thread_count())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What a record says of the machine and of the packages it was made with."""
+"""What a record says of the machine and of the packages it was made with, and the record of a GPU."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,3 +42,17 @@ def versions(*packages: str) -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def write_device_record(path: Path, device: str, packages: tuple[str, ...], rows: list[Any], **more: Any) -> None:
+    """Write what was measured on a GPU, with the date, the device, this machine and versions."""
+    record = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "device": device,
+        "machine": machine(),
+        "versions": versions("askel", "numba", "numba-cuda", "numpy", *packages),
+        **more,
+        "rows": rows,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n")

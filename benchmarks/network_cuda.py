@@ -21,11 +21,10 @@ import json
 import statistics
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from machine import machine, versions
+from machine import write_device_record
 from network_inference import model
 
 REPEATS, E3NN_REPEATS = 30, 5
@@ -264,12 +263,7 @@ def main() -> None:
     for parity in arguments.parities:
         rows.append(measure(parity, atoms, peaks))
         tell(rows[-1])
-    record = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"), "device": name, "machine": machine(),
-        "versions": versions("askel", "numba", "numba-cuda", "numpy", "torch", "e3nn", "vesin"), "rows": rows,
-    }  # fmt: skip
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(record, indent=1) + "\n")
+    write_device_record(arguments.output, name, ("torch", "e3nn", "vesin"), rows)
 
 
 if __name__ == "__main__":
