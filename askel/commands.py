@@ -16,11 +16,12 @@ from .particles import InputError
 
 def run(options: argparse.Namespace) -> int:
     """Run a job, or say what it would do."""
-    from . import job
+    from .job import execute
     from .parallel import exchange_of_launch
+    from .request import request
 
     exchange = exchange_of_launch()
-    asked = job.request(
+    asked = request(
         options.job,
         overrides=options.set,
         folder=options.folder,
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
         print("\n".join(preview(asked)))
         return 0
-    result = job.execute(asked)
+    result = execute(asked)
     if result.report is not None and not options.quiet and exchange.rank == 0:
         from .preview import summary
 

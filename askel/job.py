@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .build import Job, build
-from .config import load, override, parse
+from .config import parse
 from .integrators import Checkpoints, EnergySeries, Observer, Progress, RunReport, Simulation, Snapshots
 from .integrators.carry import state_from_tree
 from .integrators.step_rows import StepRows
-from .outputs import Lock, Outputs
+from .outputs import Lock
 from .parallel import exchange_of_launch
-from .particles import SERIAL, Exchange, InputError, Interrupted, NumericalFailure, Particles
+from .particles import SERIAL, Interrupted, NumericalFailure, Particles
 from .particles.collective import gather, on_first
 from .particles.io_h5md import TrajectoryWriter
 from .particles.io_h5md_ranks import GatheredWriter, PartsWriter, RanksWriter
 from .particles.kernels import compiled_before, watch_compilation
 from .particles.units import TIME
 from .progress import Display, display
+from .request import Request, request
 from .saved import merged, model_digests, read_saved, refuse_changed_models, save, tables_of, used_toml
 from .signals import StopRequest
-from .tables import Config
 from .units_text import picoseconds, unit_text
 
 if TYPE_CHECKING:
@@ -59,62 +59,6 @@ class Result:
     report: RunReport | None
     notes: tuple[str, ...] = ()
     count: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A job and how to run it.
-
-    Attributes
-    ----------
-    config : the job
-    origin : the job file, or None for a job from a program
-    folder : where outputs go
-    outputs : their names
-    resume, overwrite, quiet : as on the command line
-    max_hours : wall-clock limit, or None
-    exchange : Exchange between ranks, which all make the same request
-
-    """
-
-    config: Config
-    origin: Path | None
-    folder: Path
-    outputs: Outputs
-    resume: bool = False
-    overwrite: bool = False
-    quiet: bool = True
-    max_hours: float | None = None
-    exchange: Exchange = SERIAL
-
-    @property
-    def inputs(self) -> Path:
-        """The folder where the names of input files start."""
-        return Path.cwd() if self.origin is None else self.origin.parent
-
-
-def request(
-    source: str | os.PathLike[str] | Mapping[str, Any],
-    *,
-    overrides: Sequence[str] = (),
-    folder: str | os.PathLike[str] = ".",
-    **how: Any,
-) -> Request:
-    """Return a job, read and parsed, with the names of its outputs; see ``Request``.
-
-    Raises
-    ------
-    InputError : a job that cannot be used, or outputs where it may not write
-
-    """
-    origin = None if isinstance(source, Mapping) else Path(source)
-    config = parse(override(source, overrides)) if isinstance(source, Mapping) else load(Path(source), overrides)
-    trusted = origin is None or any(text.split("=")[0].strip() == "output.file" for text in overrides)
-    outputs = Outputs.of(config.output.file, Path(folder), anywhere=trusted)
-    limit = how.get("max_hours")
-    if limit is not None and not limit > 0.0:
-        raise InputError(f"--max-hours {limit:g}: must be positive")
-    return Request(config, origin, Path(folder), outputs, **how)
 
 
 def run(

@@ -8,9 +8,10 @@ from importlib import import_module
 
 from . import checks
 from .build import Job, build
-from .job import Request, Result, kernel_modules, kernels_ready
+from .job import Result, kernel_modules, kernels_ready
 from .particles import KINDS, UNIT_SYSTEMS, Particles
 from .progress import duration
+from .request import Request
 from .saved import read_newest
 from .units_text import picoseconds
 

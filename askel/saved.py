@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +27,8 @@ from .particles.io_checkpoint import (
     write_checkpoint,
 )
 from .particles.io_checkpoint_shares import read_shares, remove_unnamed, write_shares
+from .request import Request
 from .tables import Config
-
-if TYPE_CHECKING:
-    from .job import Request
 
 #: Keys that a resumed run may change: they do not change what has been computed.
 _FREE_KEYS = ("run.t_end", "run.max_hours", "output.checkpoint_every")

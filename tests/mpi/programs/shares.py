@@ -10,9 +10,9 @@ from askel.integrators.carry import state_to_tree
 from askel.particles.io_h5md_ranks import GatheredWriter, PartsWriter, TrajectoryWriter
 
 from askel.initial_state import initial_state
-from askel.job import request
 from askel.outputs import Outputs
 from askel.parallel import exchange_of_launch
+from askel.request import request
 from askel.saved import read_saved, save
 
 
