@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pickle
 import re
@@ -10,11 +9,8 @@ import struct
 from pathlib import Path
 
 import pytest
+import tiny_model as tiny
 
-_spec = importlib.util.spec_from_file_location("askel_tiny_model", Path(__file__).with_name("tiny_model.py"))
-assert _spec is not None and _spec.loader is not None
-_tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_tiny)
 FORCES = '[forces]\nreference = "copper-emt"\n'
 
 #: what is wrong -> (text in the job, what it becomes, words that the line must hold)
@@ -68,8 +64,8 @@ MISTAKES = {
 
 @pytest.fixture
 def atoms(folder):
-    _tiny.tiny_model(folder.path / "tiny.safetensors")
-    _tiny.copper_file(folder.path / "copper.xyz")
+    tiny.tiny_model(folder.path / "tiny.safetensors")
+    tiny.copper_file(folder.path / "copper.xyz")
     return folder
 
 
@@ -84,8 +80,8 @@ def refused(folder, words: str, *arguments: str) -> None:
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_of_a_job(atoms, mistake: str) -> None:
     old, new, words = MISTAKES[mistake]
-    assert old in _tiny.JOB
-    atoms.write(_tiny.JOB.replace(old, new, 1))
+    assert old in tiny.JOB
+    atoms.write(tiny.JOB.replace(old, new, 1))
     refused(atoms, words)
 
 
@@ -109,13 +105,13 @@ def test_mistakes_in_the_atoms(atoms, mistake: str) -> None:
     image = read(atoms.path / "copper.xyz")
     change(image)
     write(atoms.path / "copper.xyz", image)
-    atoms.write(_tiny.JOB)
+    atoms.write(tiny.JOB)
     refused(atoms, words)
 
 
 def test_a_file_without_species(atoms) -> None:
     atoms.write("1.0 0 0 0 0.1 0 0\n1.0 3 0 0 -0.1 0 0\n", "copper.txt")
-    atoms.write(_tiny.JOB.replace("copper.xyz", "copper.txt"))
+    atoms.write(tiny.JOB.replace("copper.xyz", "copper.txt"))
     refused(atoms, "no species")
 
 
@@ -125,7 +121,7 @@ def test_forces_that_cannot_do_these_atoms(atoms) -> None:
     image = read(atoms.path / "copper.xyz")
     image.numbers[:] = 92
     write(atoms.path / "copper.xyz", image)
-    text = _tiny.JOB.replace(
+    text = tiny.JOB.replace(
         'kind = "stride"\nmodel = "tiny.safetensors"', f'kind = "leapfrog"\nstep = "1 fs"\n{FORCES}'
     )
     atoms.write(text)
@@ -133,8 +129,8 @@ def test_forces_that_cannot_do_these_atoms(atoms) -> None:
 
 
 def test_a_cell_smaller_than_the_cutoff_counts_all_images(atoms) -> None:
-    _tiny.copper_file(atoms.path / "copper.xyz", 1)  # 3.6 Angstrom, the cutoff is 3.2
-    atoms.write(_tiny.JOB.replace('"400 fs"', '"80 fs"'))
+    tiny.copper_file(atoms.path / "copper.xyz", 1)  # 3.6 Angstrom, the cutoff is 3.2
+    atoms.write(tiny.JOB.replace('"400 fs"', '"80 fs"'))
     answer = atoms.askel("run", "job.toml", "--quiet")
     assert answer.code == 0, answer.err
 
@@ -178,7 +174,7 @@ def test_damaged_and_hostile_models(atoms, mistake: str, command: tuple[str, ...
     before = (atoms.path / "tiny.safetensors").read_bytes()
     change(atoms.path / "tiny.safetensors")
     assert (atoms.path / "tiny.safetensors").read_bytes() != before
-    atoms.write(_tiny.JOB)
+    atoms.write(tiny.JOB)
     refused(atoms, words, *command)
     assert not (atoms.path / "was_run").exists()
 

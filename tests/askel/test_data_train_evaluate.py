@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import subprocess
@@ -11,13 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model as tiny
 
 import askel
-
-_spec = importlib.util.spec_from_file_location("askel_tiny_model", Path(__file__).with_name("tiny_model.py"))
-assert _spec is not None and _spec.loader is not None
-_tiny = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_tiny)
 
 DATA = """
 reference = "copper-emt"
@@ -60,7 +55,7 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from askel.__main__ import main
 
     path = tmp_path_factory.mktemp("data")
-    _tiny.copper_file(path / "copper.xyz")
+    tiny.copper_file(path / "copper.xyz")
     (path / "data.toml").write_text(DATA)
     recipe = str(path / "data.toml")
     assert main(["data", recipe, str(path / "copper.h5"), "--quiet"]) == 0
@@ -112,7 +107,7 @@ def test_data_stops_and_goes_on_to_the_same_file(learning, monkeypatch) -> None:
 
 
 def test_data_of_a_trajectory(learning) -> None:
-    job = _tiny.JOB.replace("[thermostat]", "[output]").split("[output]")[0]
+    job = tiny.JOB.replace("[thermostat]", "[output]").split("[output]")[0]
     job = job.replace('kind = "stride"\nmodel = "tiny.safetensors"', 'kind = "leapfrog"\nstep = "2 fs"')
     job += '[forces]\nreference = "copper-emt"\n[run]\nt_end = "80 fs"\n[output]\nevery = "4 fs"\n'
     learning.write(job)
@@ -138,7 +133,7 @@ def test_training_writes_a_model_that_a_job_and_evaluate_take(learning) -> None:
     card = json.loads(learning.askel("models", "copper.safetensors", "--json").out)
     assert card["strides_fs"] == [8.0, 16.0] and card["data"][0]["file"] == "copper.h5"
 
-    learning.write(_tiny.JOB.replace("tiny.safetensors", "copper.safetensors").replace('"400 fs"', '"64 fs"'))
+    learning.write(tiny.JOB.replace("tiny.safetensors", "copper.safetensors").replace('"400 fs"', '"64 fs"'))
     assert learning.askel("run", "job.toml", "--quiet").code == 0
 
     judged = learning.askel("evaluate", "copper.safetensors", "--data", "test.h5", "-o", "judged")
@@ -178,7 +173,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(learning, monkeypatch) -
 
 
 def test_runs_against_a_reference(learning) -> None:
-    _tiny.tiny_model(learning.path / "tiny.safetensors")
+    tiny.tiny_model(learning.path / "tiny.safetensors")
     answer = learning.askel(
         "evaluate",
         "tiny.safetensors",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import shutil
 import signal
@@ -13,14 +12,9 @@ from pathlib import Path
 import pytest
 from askel.particles.io_checkpoint import read_checkpoint
 from askel.particles.io_h5md import Trajectory
+from trajectories import frames, same_content
 
 import askel
-
-_spec = importlib.util.spec_from_file_location("askel_test_run", Path(__file__).with_name("test_run.py"))
-assert _spec is not None and _spec.loader is not None
-_run = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_run)
-same_content = _run.same_content
 
 JOB = Path(__file__).with_name("job.toml").read_text()
 #: a run of some seconds that writes all the time
@@ -207,7 +201,7 @@ def test_a_later_end_goes_on(folder) -> None:
     folder.askel("run", "job.toml", "--quiet")
     answer = folder.askel("run", "job.toml", "--resume", "--quiet", "-s", "run.t_end=2.0")
     assert answer.code == 0, answer.err
-    pairs = list(zip(_run.frames(whole), _run.frames(folder.path / "run.h5md"), strict=True))
+    pairs = list(zip(frames(whole), frames(folder.path / "run.h5md"), strict=True))
     assert len(pairs) == 21
     for one, other in pairs:  # the first run landed on its end, which may move the time, not the bodies, by a last bit
         assert abs(one.time - other.time) <= 2.3e-16

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from askel.particles.io_h5md import Trajectory
+from trajectories import frames, same_content
 
 import askel
 
@@ -32,29 +33,6 @@ SHORT = {
 ERRORS = {"galaxy_merger": 1e-3, "plummer": 1e-3}
 #: examples of other commands than run
 OF_OTHERS = ("binary_single",)
-
-
-def frames(path: Path) -> list[askel.Particles]:
-    with Trajectory(path) as file:
-        return list(file)
-
-
-def same_content(one: Path, other: Path) -> bool:
-    """Return whether frames and tables are equal bit for bit."""
-    with Trajectory(one) as a, Trajectory(other) as b:
-        if len(a) != len(b) or a.tables() != b.tables():
-            return False
-        for x, y in zip(a, b, strict=True):
-            left, right = x.to_dict(), y.to_dict()
-            if left.keys() != right.keys() or any(not np.array_equal(left[k], right[k]) for k in left):
-                return False
-        for name in a.tables():
-            left, right = a.table(name), b.table(name)
-            if left.keys() != right.keys():
-                return False
-            if any(not np.array_equal(left[k], right[k], equal_nan=left[k].dtype.kind == "f") for k in left):
-                return False
-    return True
 
 
 def test_a_run_writes_a_trajectory_a_checkpoint_and_used_toml(folder) -> None:

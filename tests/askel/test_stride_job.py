@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
 import subprocess
@@ -12,19 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model as tiny
 from askel.particles.io_h5md import Trajectory
+from trajectories import same_content
 
-
-def _sister(name: str):
-    spec = importlib.util.spec_from_file_location(f"askel_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_tiny = _sister("tiny_model")
-same_content = _sister("test_run").same_content
 FS = 1.0 / 10.180505  # a femtosecond in ASE's unit of time
 FORCES = '[forces]\nreference = "copper-emt"\n'
 VERLET = """
@@ -43,12 +33,12 @@ t_end = "60 fs"
 
 @pytest.fixture
 def atoms(folder):
-    _tiny.tiny_model(folder.path / "tiny.safetensors")
-    _tiny.copper_file(folder.path / "copper.xyz")
+    tiny.tiny_model(folder.path / "tiny.safetensors")
+    tiny.copper_file(folder.path / "copper.xyz")
     return folder
 
 
-def run(folder, text: str = _tiny.JOB, *options: str):
+def run(folder, text: str = tiny.JOB, *options: str):
     folder.write(text)
     answer = folder.askel("run", "job.toml", "--overwrite", *options)
     assert answer.code == 0, answer.err
@@ -91,7 +81,7 @@ def test_velocities_are_drawn_at_the_temperature_by_the_seed_alone(atoms) -> Non
         one = file[0].velocity
     assert kelvin == pytest.approx(300.0, rel=1e-5)
     assert np.abs(momentum).max() < 1e-12
-    run(atoms, _tiny.JOB, "-s", "run.seed=4", "-s", 'particles.temperature="450 K"')
+    run(atoms, tiny.JOB, "-s", "run.seed=4", "-s", 'particles.temperature="450 K"')
     kelvin, _ = temperatures_at_start(atoms)
     with Trajectory(atoms.path / "run.h5md") as file:
         other = file[0].velocity
@@ -101,7 +91,7 @@ def test_velocities_are_drawn_at_the_temperature_by_the_seed_alone(atoms) -> Non
 
 
 def test_times_are_rounded_to_whole_strides_with_one_line_each(atoms) -> None:
-    said = run(atoms, _tiny.JOB.replace('"400 fs"', '"101 fs"').replace('"16 fs"', '"15 fs"'))
+    said = run(atoms, tiny.JOB.replace('"400 fs"', '"101 fs"').replace('"16 fs"', '"15 fs"'))
     lines = [line for line in said.err.splitlines() if "rounded" in line]
     assert len(lines) == 2
     assert "run.t_end is rounded to 104 fs, a whole number of strides of 8 fs" in lines[0]
@@ -113,7 +103,7 @@ def test_times_are_rounded_to_whole_strides_with_one_line_each(atoms) -> None:
 
 
 def test_the_step_is_the_models_longest_or_the_one_asked_for(atoms) -> None:
-    said = atoms.write(_tiny.JOB) and atoms.askel("run", "job.toml", "--dry-run")
+    said = atoms.write(tiny.JOB) and atoms.askel("run", "job.toml", "--dry-run")
     assert "step 8 fs" in said.out and "50 steps" in said.out and "32 Cu" in said.out and "langevin, 300 K" in said.out
     said = atoms.askel("run", "job.toml", "--dry-run", "-s", 'integrator.step="4 fs"')
     assert "step 4 fs" in said.out and "100 steps" in said.out
@@ -122,7 +112,7 @@ def test_the_step_is_the_models_longest_or_the_one_asked_for(atoms) -> None:
 
 
 def test_energies_are_watched_where_forces_are_given(atoms) -> None:
-    said = run(atoms, FORCES + _tiny.JOB.replace('"400 fs"', '"80 fs"'))
+    said = run(atoms, FORCES + tiny.JOB.replace('"400 fs"', '"80 fs"'))
     energy = table(atoms, "energy")
     assert np.isfinite(energy["energy"]).all() and len(energy["time"]) == 11
     assert "meV/atom" in said.out
@@ -143,14 +133,14 @@ def test_the_reference_runs_by_the_same_command(atoms) -> None:
 
 @pytest.mark.parametrize("bath", ["langevin", "bussi", "nose-hoover"])
 def test_every_thermostat_by_its_name(atoms, bath: str) -> None:
-    text = _tiny.JOB.replace('"langevin"', f'"{bath}"').replace("= 300.0\n[run]", '= 300.0\ntime = "40 fs"\n[run]')
+    text = tiny.JOB.replace('"langevin"', f'"{bath}"').replace("= 300.0\n[run]", '= 300.0\ntime = "40 fs"\n[run]')
     run(atoms, text.replace('"400 fs"', '"80 fs"'))
     assert len(table(atoms, "temperature")["time"]) == 11
 
 
 def test_the_barostat_changes_the_cell(atoms) -> None:
     barostat = '[barostat]\npressure = 1e5\ncompressibility = 7e-7\ntime = "400 fs"\nevery = 2\n'
-    run(atoms, FORCES + barostat + _tiny.JOB.replace('"400 fs"', '"160 fs"'))
+    run(atoms, FORCES + barostat + tiny.JOB.replace('"400 fs"', '"160 fs"'))
     with Trajectory(atoms.path / "run.h5md") as file:
         volumes = [abs(np.linalg.det(file[k].cell)) for k in range(len(file))]
     assert len(set(volumes)) > 5
@@ -159,9 +149,7 @@ def test_the_barostat_changes_the_cell(atoms) -> None:
 
 def test_error_control_falls_back_to_the_reference(atoms) -> None:
     control = '[error_control]\nestimators = ["energy"]\ntolerance = 1e-9\nfallback = "copper-emt"\n'
-    said = run(
-        atoms, FORCES + control + _tiny.JOB.replace('"400 fs"', '"40 fs"').replace("[thermostat]", "[thermostat]")
-    )
+    said = run(atoms, FORCES + control + tiny.JOB.replace('"400 fs"', '"40 fs"'))
     with Trajectory(atoms.path / "run.h5md") as file:
         counted = file.report["statistics"]
     assert counted["strides_replaced"] > 0 and counted["fallback_steps"] >= 20
@@ -170,7 +158,7 @@ def test_error_control_falls_back_to_the_reference(atoms) -> None:
 
 
 def test_a_run_needs_no_torch(atoms) -> None:
-    atoms.write(_tiny.JOB.replace('"400 fs"', '"40 fs"'))
+    atoms.write(tiny.JOB.replace('"400 fs"', '"40 fs"'))
     script = "import sys\nfor name in ('torch', 'e3nn'): sys.modules[name] = None\n"  # as if they were not installed
     script += "from askel.__main__ import main; print(main(['run', 'job.toml', '--quiet']))\n"
     script += "print([name for name in sys.modules if name.startswith('torch.')])"
@@ -200,7 +188,7 @@ def _pieces(folder, text: str, name: str) -> Path:
 
 
 def test_a_killed_and_stopped_run_equals_the_unbroken_one_bit_for_bit(atoms) -> None:
-    text = _tiny.JOB.replace('"400 fs"', '"2.4 ps"')
+    text = tiny.JOB.replace('"400 fs"', '"2.4 ps"')
     whole = run(atoms, text) and atoms.path / "run.h5md"
     broken = _pieces(atoms, text, "broken.h5md")
     assert same_content(whole, broken)
@@ -209,7 +197,7 @@ def test_a_killed_and_stopped_run_equals_the_unbroken_one_bit_for_bit(atoms) -> 
 
 
 def test_used_toml_repeats_the_run_from_another_folder(atoms) -> None:
-    whole = run(atoms, _tiny.JOB, "--folder", "there") and atoms.path / "there" / "run.h5md"
+    whole = run(atoms, tiny.JOB, "--folder", "there") and atoms.path / "there" / "run.h5md"
     used = (atoms.path / "there" / "run.used.toml").read_text()
     assert 'model = "../tiny.safetensors"' in used
     answer = atoms.askel("run", "there/run.used.toml", "-s", "output.file=again.h5md", "--quiet")
@@ -219,7 +207,7 @@ def test_used_toml_repeats_the_run_from_another_folder(atoms) -> None:
 
 def test_a_longer_run_goes_on_from_a_finished_one(atoms) -> None:
     run(atoms)
-    longer = _tiny.JOB.replace('"400 fs"', '"800 fs"')
+    longer = tiny.JOB.replace('"400 fs"', '"800 fs"')
     atoms.write(longer)
     assert atoms.askel("run", "job.toml", "--resume", "--quiet").code == 0
     whole = atoms.write(longer.replace("[output]", '[output]\nfile = "whole.h5md"'), "whole.toml")
@@ -237,8 +225,8 @@ def test_a_resumed_run_keeps_its_model(atoms) -> None:
     model = atoms.path / "tiny.safetensors"
     run(atoms)
     first = model.read_bytes()
-    _tiny.tiny_model(model, note="another card")
-    atoms.write(_tiny.JOB.replace('"400 fs"', '"800 fs"'))
+    tiny.tiny_model(model, note="another card")
+    atoms.write(tiny.JOB.replace('"400 fs"', '"800 fs"'))
     answer = atoms.askel("run", "job.toml", "--resume", "--quiet")
     assert answer.code == 2 and "tiny.safetensors is another file now than when the run started" in answer.err
     assert answer.err.count("\n") == 1
@@ -261,7 +249,7 @@ def test_the_picture_of_atoms_is_chosen_by_content(atoms) -> None:
     from askel.molecules import holds_atoms, read_molecules
     from askel.plot import molecular_figure
 
-    run(atoms, FORCES + _tiny.JOB.replace('"16 fs"', '"8 fs"').replace('"400 fs"', '"1.2 ps"'))
+    run(atoms, FORCES + tiny.JOB.replace('"16 fs"', '"8 fs"').replace('"400 fs"', '"1.2 ps"'))
     path = atoms.path / "run.h5md"
     assert holds_atoms(path)
     found = read_molecules(path)

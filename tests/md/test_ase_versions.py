@@ -1,8 +1,6 @@
 """What scripts written for ASE do, on whatever version is installed: the same under VelocityVerlet and under LongStride."""
 
-import importlib.util
-from pathlib import Path
-
+import harmonic_engine as double
 import numpy as np
 import pytest
 from ase import Atoms, units
@@ -13,10 +11,6 @@ from ase.md.logger import MDLogger
 from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 from askel.md import LongStride
-
-_spec = importlib.util.spec_from_file_location("harmonic_engine", Path(__file__).with_name("harmonic_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 
 STRIDE, SHORT = 8.0, 0.25  # fs
 

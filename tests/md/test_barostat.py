@@ -1,8 +1,6 @@
 """The stochastic barostat: volume distributions in closed form, its account of energy, restart, refusals."""
 
-import importlib.util
-from pathlib import Path
-
+import harmonic_engine as double
 import numpy as np
 import pytest
 from askel.integrators import Fixed, Outcome, Simulation, conformance
@@ -12,9 +10,6 @@ from askel.md.temperature import boltzmann
 from askel.md.thermostats import Thermostatted, thermostat
 from askel.particles import InputError
 
-_spec = importlib.util.spec_from_file_location("harmonic_engine", Path(__file__).with_name("harmonic_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 FS, ASE, molecule = double.FS, double.ASE, double.molecule
 DT = 8.0 * FS
 

@@ -1,8 +1,6 @@
 """Momentum, energy and orientation as layers around maps that spoil them on purpose."""
 
-import importlib.util
-from pathlib import Path
-
+import harmonic_engine as double
 import numpy as np
 import pytest
 from askel.integrators import Fixed, Outcome, Simulation, conformance
@@ -14,9 +12,6 @@ from askel.md.stride import LearnedStride
 from askel.md.thermostats import Thermostatted, thermostat
 from askel.particles import InputError, NumericalFailure
 
-_spec = importlib.util.spec_from_file_location("harmonic_engine", Path(__file__).with_name("harmonic_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 FS, ASE, molecule = double.FS, double.ASE, double.molecule
 DT = 8.0 * FS
 

@@ -1,12 +1,11 @@
 """Estimators of error control: values known in closed form, locality, costs, and the calibration that scales them."""
 
-import importlib.util
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import ring_engine as double
 from askel.integrators import Step
 from askel.md.calibration import Calibration, calibrate, kinetic_temperature, segment_states
 from askel.md.estimator import Context, Unscored, mismatch, ratio
@@ -23,9 +22,6 @@ from askel.md.stride import LearnedStride
 from askel.md.temperature import boltzmann
 from askel.particles import InputError, custom_units
 
-_spec = importlib.util.spec_from_file_location("ring_engine", Path(__file__).with_name("ring_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 FS, ASE, ring, kick = double.FS, double.ASE, double.ring, double.kick
 N, H = 40, 8.0 * double.FS
 HEAT = boltzmann(ASE) * 300.0

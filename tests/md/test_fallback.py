@@ -1,19 +1,14 @@
 """The fall-back: whole and regional, exact clusters, its error and its seam, calculators that fail, ASE calculators."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+import ring_engine as double
 from askel.integrators import Outcome, conformance
 from askel.integrators.composition import leapfrog
 from askel.md.fallback import Fallback
 from askel.md.stride import LearnedStride
 from askel.particles import InputError, Particles
 
-_spec = importlib.util.spec_from_file_location("ring_engine", Path(__file__).with_name("ring_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 FS, ring = double.FS, double.ring
 N, H = 60, 8.0 * double.FS
 

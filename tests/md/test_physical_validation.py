@@ -1,17 +1,11 @@
 """Strides under thermostats, judged by the package that validates the ensembles of molecular dynamics engines."""
 
-import importlib.util
-from pathlib import Path
-
+import harmonic_engine as double
 import numpy as np
 import physical_validation as pv
 import pytest
 from askel.md.stride import LearnedStride
 from askel.md.thermostats import Thermostatted, thermostat
-
-_spec = importlib.util.spec_from_file_location("harmonic_engine", Path(__file__).with_name("harmonic_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 
 KJ_PER_MOL = 96.48533212
 DT = 8.0 * double.FS

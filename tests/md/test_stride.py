@@ -1,8 +1,6 @@
 """The learned stride as a propagator, with an engine that is exact: what it checks, changes and reports."""
 
-import importlib.util
-from pathlib import Path
-
+import harmonic_engine as double
 import numpy as np
 import pytest
 from askel.integrators import Change, Fixed, Outcome, Simulation, conformance
@@ -12,9 +10,6 @@ from askel.md.rigid import angular_momentum
 from askel.md.stride import LearnedStride
 from askel.particles import UNIT_SYSTEMS, InputError, NumericalFailure, nbody_units
 
-_spec = importlib.util.spec_from_file_location("harmonic_engine", Path(__file__).with_name("harmonic_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 FS, molecule = double.FS, double.molecule
 
 

@@ -1,17 +1,12 @@
 """Degrees of freedom counted truly, temperatures of species, and the monitor's verdict."""
 
-import importlib.util
-from pathlib import Path
-
+import harmonic_engine as double
 import numpy as np
 import pytest
 from askel.md.rigid import angular_momentum, mean, rotation_field
 from askel.md.temperature import TemperatureMonitor, boltzmann, count_degrees, degrees_of_freedom, temperatures
 from askel.particles import InputError, Particles
 
-_spec = importlib.util.spec_from_file_location("harmonic_engine", Path(__file__).with_name("harmonic_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 FS, ASE, molecule = double.FS, double.ASE, double.molecule
 
 

@@ -1,8 +1,6 @@
 """Thermostats around exact maps: their distributions, their account of energy, restarts, and noise that has no order."""
 
-import importlib.util
-from pathlib import Path
-
+import harmonic_engine as double
 import numpy as np
 import pytest
 from askel.integrators import Change, Fixed, Simulation, conformance
@@ -17,9 +15,6 @@ from askel.md.thermostats import THERMOSTATS, Thermostatted, thermostat
 from askel.particles import InputError, Particles
 from scipy.stats import gamma, kstest
 
-_spec = importlib.util.spec_from_file_location("harmonic_engine", Path(__file__).with_name("harmonic_engine.py"))
-double = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(double)
 FS, ASE, molecule = double.FS, double.ASE, double.molecule
 
 KT = boltzmann(ASE) * 300.0

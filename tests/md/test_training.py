@@ -1,14 +1,13 @@
 """Training from files of segments: it learns, resumes bit by bit, refuses, and says what it did."""
 
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import springs
 import torch
 from askel.equivariant.batch import Batch, System
 from askel.equivariant.model_file import load_model
@@ -17,9 +16,6 @@ from askel.md.training.loss import StrideObjective
 from askel.md.training.trainer import train
 from askel.particles import InputError, Interrupted, NumericalFailure
 
-_spec = importlib.util.spec_from_file_location("springs", Path(__file__).with_name("springs.py"))
-springs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(springs)
 harmonic, recipe, write = springs.harmonic, springs.recipe, springs.write
 
 

@@ -1,10 +1,8 @@
 """Losses, batches, rollouts and the moving average of training, against computation by hand."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+import springs
 import torch
 from askel.equivariant.batch import Batch, System
 from askel.equivariant.network import Network
@@ -13,9 +11,6 @@ from askel.md.training.data import pairs_of, stride_architecture
 from askel.md.training.loss import StrideObjective
 from askel.md.training.state import TrainingState
 
-_spec = importlib.util.spec_from_file_location("springs", Path(__file__).with_name("springs.py"))
-springs = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(springs)
 harmonic, recipe = springs.harmonic, springs.recipe
 
 
