@@ -199,7 +199,7 @@ def advance(
             status = NOT_FINITE
             break
         if light > 0.0:
-            _record_validity(n, n_pairs, first, second, r2, mass, kind, v, G, light, statistics)
+            _record_validity(n, n_pairs, order, slot0, first, second, r2, mass, kind, v, G, light, statistics)
         if first_pass:
             first_pass = False
             touching = _touching(r2, reach2)
@@ -407,12 +407,12 @@ def map_special(n, order, slot0, n_pairs, first, second, post):
 
 
 @njit(cache=True, error_model="numpy")
-def _record_validity(n, n_pairs, first, second, r2, mass, kind, v, G, light, statistics):
-    """Keep the largest v/c and G M / (r c^2) met by pairs with a black hole."""
+def _record_validity(n, n_pairs, order, slot0, first, second, r2, mass, kind, v, G, light, statistics):
+    """Keep the largest v/c and G M / (r c^2) met by pairs that post-Newtonian terms act on."""
     for p in range(n_pairs):
         i = first[p]
         j = second[p]
-        if kind[i] == 0 and kind[j] == 0:
+        if slot0[order[i]] < 0 or slot0[order[j]] < 0 or (kind[i] == 0 and kind[j] == 0):
             continue
         compact = G * (mass[i] + mass[j]) / (math.sqrt(r2[p]) * light * light)
         dx = v[i] - v[j]

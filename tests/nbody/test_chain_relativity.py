@@ -219,6 +219,8 @@ def test_terms_act_between_the_pairs_that_were_asked_for(pairs, kinds, active):
     if active:
         assert step.statistics["max_compactness"] == pytest.approx(1.0 / (0.4 * 2500.0), rel=0.3)
         assert 0.01 < step.statistics["max_v_over_c"] < 0.05
+    else:
+        assert step.statistics["max_compactness"] == step.statistics["max_v_over_c"] == 0.0
 
 
 def test_terms_without_a_speed_of_light_are_refused():
