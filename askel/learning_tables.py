@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict
 
@@ -54,7 +54,11 @@ class DataRecipeTable(Table):
     friction: Positive | None = Field(default=None, description="1/fs, of the Langevin dynamics")
     drift_bound: Positive | None = Field(default=None, description="meV/atom, how far a segment's energy may stray")
     thermostat: Positive | None = Field(
-        default=None, description="fs, time constant of CSVR that acts in segments; none for NVE, which training needs"
+        default=None,
+        description="fs, time constant of the bath that acts in segments; none for NVE, which training needs",
+    )
+    bath: Literal["csvr", "langevin"] | None = Field(
+        default=None, description="csvr disturbs motion least, langevin draws every motion of a small molecule"
     )
     seed: Annotated[int, Field(ge=0)] | None = Field(default=None, description="of all noise")
     test: TestSet = TestSet()

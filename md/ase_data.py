@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -32,7 +32,7 @@ __all__ = ["DataRecipe", "Progress", "held_out", "make_segments", "segments_from
 
 #: A calculator, or what makes a fresh one
 Calculator = BaseCalculator | Callable[[], BaseCalculator]
-#: Steps of noise that belong to one segment: first those of the Langevin dynamics, and from the half on those of CSVR
+#: Steps of noise that belong to one segment: first those of the Langevin dynamics, and from the half on those of the bath
 _STEPS_PER_SEGMENT = 2**26
 #: What a resumed run may change
 _FREE = ("segments", "drift_bound")
@@ -51,7 +51,9 @@ class DataRecipe:
     friction : 1/fs, of the Langevin dynamics
     drift_bound : meV per atom, how far the energy of a segment (less the thermostat's work) may stray from its first frame's
     seed : of all noise
-    thermostat : fs, time constant of CSVR (Bussi), which then acts between frames; None for NVE, which training needs
+    thermostat : fs, time constant of the ``bath``, which then acts between frames; None for NVE, which training needs
+    bath : "csvr" (Bussi) disturbs motion least, but fills stiff bonds of a small molecule no faster than it does itself, which
+        takes longer than 12 ps in paracetamol; "langevin" draws every motion from the ensemble
 
     Raises
     ------
@@ -71,6 +73,7 @@ class DataRecipe:
     drift_bound: float = 5.0
     seed: int = 1
     thermostat: float | None = None
+    bath: Literal["csvr", "langevin"] = "csvr"
 
     def __post_init__(self) -> None:
         for name in ("step", "interval", "decorrelation", "friction", "drift_bound", "thermostat"):
@@ -79,6 +82,8 @@ class DataRecipe:
                 raise InputError(f"{name} = {value}; expected a positive number")
         if not 0.0 <= self.equilibration < np.inf:
             raise InputError(f"equilibration = {self.equilibration}; expected 0 or more fs")
+        if self.bath not in ("csvr", "langevin"):
+            raise InputError(f"bath = {self.bath!r}; expected 'csvr' or 'langevin'")
         if self.frames < 2 or self.segments < 1:
             raise InputError(f"{self.segments} segments of {self.frames} frames; expected one or more of two or more")
         if not self.temperatures or not all(0.0 < t < np.inf for t in self.temperatures):
@@ -258,7 +263,8 @@ def _segment(recipe: DataRecipe, dynamics: Dynamics, temperature: float, k: int,
             dynamics.verlet(recipe.steps("interval"))
         if frame and recipe.thermostat is not None:
             number = k * _STEPS_PER_SEGMENT + _STEPS_PER_SEGMENT // 2 + frame
-            dynamics.csvr(recipe.interval, temperature, recipe.thermostat, recipe.seed, number)
+            bathe = dynamics.csvr if recipe.bath == "csvr" else dynamics.friction
+            bathe(recipe.interval, temperature, recipe.thermostat, recipe.seed, number)
         kept = dynamics.forces.copy() if forces else None
         frames.append((dynamics.atoms.positions.copy(), dynamics.velocity.copy(), kept, dynamics.energy, dynamics.work))
     position, velocity, force, energy, work = zip(*frames, strict=True)
@@ -291,10 +297,11 @@ def _check_resumable(
     last: dict[int, Segment] = {}
     with SegmentFile(path) as file:
         expected = recipe.to_json()
-        other = [name for name, v in expected.items() if name not in _FREE and file.recipe.get(name) != v]
+        made = {"bath": "csvr", **file.recipe}  # older files do not say it
+        other = [name for name, v in expected.items() if name not in _FREE and made.get(name) != v]
         if other:
             raise InputError(
-                f"{path} was made with {other[0]} = {file.recipe.get(other[0])}, not {expected[other[0]]}; "
+                f"{path} was made with {other[0]} = {made.get(other[0])}, not {expected[other[0]]}; "
                 "give the same recipe, or another file"
             )
         for k, segment in enumerate(file):

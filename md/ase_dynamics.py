@@ -32,7 +32,7 @@ class Dynamics:
     ----------
     atoms : holds the positions, which are not wrapped
     velocity, forces : (n, 3) Angstrom/fs, eV/Angstrom
-    work : eV, what the thermostat ``csvr`` has put in
+    work : eV, what the thermostats ``csvr`` and ``friction`` have put in
 
     Raises
     ------
@@ -60,6 +60,11 @@ class Dynamics:
     def energy(self) -> float:
         """Potential energy in eV, the one that the forces belong to."""
         return float(self.atoms.get_potential_energy(force_consistent=self._consistent))
+
+    @property
+    def kinetic(self) -> float:
+        """Kinetic energy in eV."""
+        return 0.5 * KINETIC * float(np.einsum("i,ij,ij->", self.mass, self.velocity, self.velocity))
 
     def kick(self, span: float) -> None:
         """Change the velocities as the forces do in ``span`` fs."""
@@ -120,12 +125,31 @@ class Dynamics:
         n = len(self.mass)
         freedom = degrees_of_freedom(n, is_open=self.open)
         noise = normal(seed, Purpose.THERMOSTAT, number, np.arange(n), 3).ravel()[:freedom]
-        kinetic = 0.5 * KINETIC * float(np.einsum("i,ij,ij->", self.mass, self.velocity, self.velocity))
+        kinetic = self.kinetic
         keep = float(np.exp(-span / time_constant))
         gain = 0.5 * (1.0 - keep) * BOLTZMANN * temperature / kinetic
         factor = abs(rescaling(keep, gain, float(noise[0]), float(noise[1:] @ noise[1:])))
         self.velocity *= factor
         self.work += (factor**2 - 1.0) * kinetic
+
+    def friction(self, span: float, temperature: float, time_constant: float, seed: int, number: int) -> None:
+        r"""Give all velocities the friction and noise of ``span`` fs, exactly, and take what drifts out of them.
+
+        v_i <- c v_i + sqrt((1 - c^2) k T / m_i) xi_i,  c = exp(-span / tau);  the work is added to ``work``
+
+        Parameters
+        ----------
+        temperature : K;  time_constant : tau in fs
+        seed, number : of the noise
+
+        """
+        before = self.kinetic
+        keep = np.exp(-span / time_constant)
+        spread = np.sqrt((1.0 - keep**2) * BOLTZMANN * temperature / (KINETIC * self.mass))[:, None]
+        noise = normal(seed, Purpose.THERMOSTAT, number, np.arange(len(self.mass)), 3)
+        self.velocity = keep * self.velocity + spread * noise
+        self.stop_drifting()
+        self.work += self.kinetic - before
 
     def stop_drifting(self) -> None:
         """Remove the momentum and, of an open system, the angular momentum about the centre of mass."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -180,11 +180,18 @@ def copper() -> Atoms:
     return bulk("Cu", cubic=True, a=COPPER_A) * (3, 3, 3)
 
 
-def _runs(step: float, interval: float, runs: int, duration: float, equilibration: float) -> DataRecipe:
-    """Return the recipe of runs at 300 K under CSVR (500 fs), frames every half stride, each from a state of its own."""
+def _runs(
+    step: float,
+    interval: float,
+    runs: int,
+    duration: float,
+    equilibration: float,
+    bath: Literal["csvr", "langevin"] = "csvr",
+) -> DataRecipe:
+    """Return the recipe of runs at 300 K (time constant 500 fs), frames every half stride, each from a state of its own."""
     return DataRecipe(
         step=step, interval=interval, frames=round(duration / interval) + 1, segments=runs, temperatures=(300.0,),
-        decorrelation=5000.0, equilibration=equilibration, friction=0.01, seed=11, thermostat=500.0,
+        decorrelation=5000.0, equilibration=equilibration, friction=0.01, seed=11, thermostat=500.0, bath=bath,
     )  # fmt: skip
 
 
@@ -200,7 +207,7 @@ REFERENCES: dict[str, Reference] = {
                 step=0.5, interval=3.5, frames=17, segments=500, temperatures=(300.0, 400.0, 500.0), shares=(0.5, 0.25, 0.25),
                 decorrelation=100.0, equilibration=500.0, friction=0.02,
             ),
-            _runs(0.5, 3.5, 8, 12_000.0, 2_000.0),
+            _runs(0.5, 3.5, 10, 24_500.0, 2_000.0, "langevin"),
         ),
         Reference(
             "quartz-bks",

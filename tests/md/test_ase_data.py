@@ -11,6 +11,7 @@ from ase.calculators.emt import EMT
 from ase.md.verlet import VelocityVerlet
 from askel.md.ase_data import DataRecipe, held_out, make_segments
 from askel.md.ase_dynamics import Dynamics
+from askel.md.rigid import angular_momentum
 from askel.md.segment_measures import degrees_of_freedom, energy_drift, kinetic_temperature
 from askel.particles import InputError
 from askel.particles.io_segments import Segment, SegmentFile
@@ -120,10 +121,10 @@ def test_energy_is_conserved(made):
 
 
 @pytest.mark.parametrize("calculator", [EMT, lambda: Springs(1e-4)], ids=["EMT", "with a memory"])
-@pytest.mark.parametrize("thermostat", [None, 50.0])
-def test_a_resumed_run_gives_the_same_file(tmp_path, calculator, thermostat):
+@pytest.mark.parametrize(("thermostat", "bath"), [(None, "csvr"), (50.0, "csvr"), (50.0, "langevin")])
+def test_a_resumed_run_gives_the_same_file(tmp_path, calculator, thermostat, bath):
     recipe, whole, parts = (
-        replace(RECIPE, thermostat=thermostat, drift_bound=50.0),
+        replace(RECIPE, thermostat=thermostat, bath=bath, drift_bound=50.0),
         tmp_path / "a.h5",
         tmp_path / "b.h5",
     )
@@ -215,13 +216,35 @@ def test_csvr_samples_the_kinetic_energy():
     assert dynamics.work == pytest.approx(values[-1] - start, rel=1e-7)
 
 
+def test_friction_keeps_the_ensemble_and_turns_nothing():
+    """Every degree of freedom at the temperature, with the memory of the friction, without momentum and rotation."""
+    atoms = molecule()
+    dynamics = Dynamics(atoms, np.zeros((len(atoms), 3)), Springs(0.0), 1.0)
+    values, n = [], 6000
+    for k in range(n):
+        dynamics.friction(50.0, 300.0, 100.0, 3, k)
+        values.append(dynamics.velocity.copy())
+    velocity, mass = np.array(values), dynamics.mass
+    energy = units.fs**-2 * np.einsum("i,fij,fij->f", mass, velocity, velocity) / units.kB
+    freedom = degrees_of_freedom(len(atoms), is_open=True)
+    assert energy.mean() / freedom == pytest.approx(300.0, rel=5.0 * np.sqrt(2.0 / freedom / n * 2.2))
+    flat = velocity.reshape(n, -1)
+    kept = (flat[1:] * flat[:-1] * np.repeat(mass, 3)).sum() / (flat[:-1] ** 2 * np.repeat(mass, 3)).sum()
+    assert kept == pytest.approx(np.exp(-0.5), abs=0.03)
+    scale = np.abs(flat).max() * mass.sum()
+    assert np.abs(np.einsum("i,fij->fj", mass, velocity)).max() < 1e-12 * scale
+    assert np.abs(angular_momentum(mass, dynamics.atoms.positions, velocity[-1])).max() < 1e-11 * scale
+    assert dynamics.work == pytest.approx(dynamics.kinetic, rel=1e-9)
+
+
 def test_degrees_of_freedom():
     assert [degrees_of_freedom(n, is_open=True) for n in (1, 2, 3, 20)] == [1, 1, 3, 54]
     assert [degrees_of_freedom(n, is_open=False) for n in (1, 2, 108)] == [1, 3, 321]
 
 
-def test_runs_at_constant_temperature(tmp_path):
-    recipe = replace(RECIPE, thermostat=20.0, frames=200, segments=2, temperatures=(400.0,))
+@pytest.mark.parametrize("bath", ["csvr", "langevin"])
+def test_runs_at_constant_temperature(tmp_path, bath):
+    recipe = replace(RECIPE, thermostat=20.0, bath=bath, frames=200, segments=2, temperatures=(400.0,))
     made = make_segments(recipe, tmp_path / "a.h5", calculator=EMT, atoms=crystal(), forces=False)
     segments = contents(tmp_path / "a.h5")
     assert all(s.forces is None for s in segments)
@@ -246,6 +269,7 @@ def test_runs_at_constant_temperature(tmp_path):
         ({"shares": (1.0,)}, "shares"),
         ({"friction": -1.0}, "friction"),
         ({"equilibration": -2.0}, "equilibration"),
+        ({"bath": "berendsen"}, "expected 'csvr' or 'langevin'"),
     ],
 )
 def test_bad_recipes(change, message):
