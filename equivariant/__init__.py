@@ -20,7 +20,7 @@ register(
     | {(name, "cuda"): f"{_K}.edges_cuda:{name}" for name in ("near_counts", "near_edges", "table_places")}
     | {
         ("network_device", "cuda"): f"{_K}.device_cuda:network_device",
-        ("network_array", "cuda"): f"{_K}.device_cuda:there",
+        ("network_array", "cuda"): "askel.particles._kernels.device_cuda:there",
     }
 )
 

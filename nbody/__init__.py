@@ -22,7 +22,6 @@ register(
         ("acceleration_jerk", "cuda"): f"{_K}.direct_cuda:acceleration_jerk",
         ("acceleration_tide", "reference"): f"{_K}.direct_tide_reference:acceleration_tide",
         ("acceleration_tide", "cpu"): f"{_K}.direct_tide_cpu:acceleration_tide",
-        ("require_device", "cuda"): f"{_K}.device_cuda:require_device",
         ("octree", "reference"): f"{_K}.octree_reference:octree",
         ("octree", "cpu"): f"{_K}.octree_cpu:octree",
         ("fmm", "reference"): f"{_K}.fmm_reference:fmm",

@@ -7,6 +7,8 @@ from .kernels import KERNELS, kernel_threads, register, resolve
 from .particles import Particles, join
 from .units import UNIT_SYSTEMS, UnitSystem, custom_units, geometric_units, nbody_units
 
+register({("require_device", "cuda"): "askel.particles._kernels.device_cuda:require_device"})
+
 __all__ = [
     "FIELDS",
     "KERNELS",

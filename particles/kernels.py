@@ -32,7 +32,7 @@ KERNELS: dict[tuple[str, str], str] = {}
 
 _cache_in_use = False
 
-_SOURCES = ("nbody/_kernels", "equivariant/_kernels", "md/_kernels", "integrators/_kernels", "mpi/_kernels")
+_SOURCES = ("particles/_kernels", "nbody/_kernels", "equivariant/_kernels", "mpi/_kernels")
 
 
 def register(paths: Mapping[tuple[str, str], str]) -> None:

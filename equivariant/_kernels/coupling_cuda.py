@@ -10,9 +10,10 @@ from functools import cache
 import numpy as np
 from numba import cuda
 
+from ...particles._kernels.device_cuda import require_device, run
 from .coupling_plan import Plan, make_plan
 from .coupling_reference import STATUS_OK
-from .device_cuda import LANES, SHARED, WARPS, as_rows, require_device, run
+from .device_cuda import LANES, SHARED, WARPS, as_rows
 
 MOST, SUMS = 7, 14  # rows of the highest degree, and sums for two channels
 TILE = 16  # edges of a tile, where shared memory allows

@@ -12,7 +12,7 @@ import math
 
 from numba import cuda
 
-from .device_cuda import run
+from ...particles._kernels.device_cuda import run
 
 THREADS = 128
 

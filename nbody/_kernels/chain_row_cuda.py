@@ -27,12 +27,12 @@ from numba import boolean, cuda, float64, int64, njit
 from numba.core import config
 
 from ...particles import InputError
+from ...particles._kernels.device_cuda import require_device, run
 from . import chain_row_cpu
 from . import double_double as compensated
 from .chain_few import BAD_TIME, HEAD, OK
-from .device_cuda import Resident, calling, on_device, require_device
+from .device_cuda import Resident, calling, on_device
 from .direct_cuda import launch, rsqrt
-from .launch import over
 
 THREADS = 128  # of a block of the bulk sum, and sources of a tile
 TARGETS = 2  # of a thread there
@@ -335,23 +335,24 @@ class _Chain:
         return (self.there[name] for name in names)
 
     def place(self, y):
-        over(_place_all, 1, WIDTH)(y, *self._of("jump", "work", "x"))
+        run(_place_all, 1, WIDTH, y, *self._of("jump", "work", "x"))
 
     def forces(self, y):
         """Accelerations, shares of U, and separations of listed pairs."""
         if not self.all_listed:
-            over(_pull_bulk, (self.blocks, self.segments), THREADS)(
-                *self._of("x", "mass", "star"), self.weight, self.eps2, self.length, self.there["part"]
-            )
+            run(
+                _pull_bulk, (self.blocks, self.segments), THREADS, *self._of("x", "mass", "star"), self.weight, self.eps2,
+                self.length, self.there["part"],
+            )  # fmt: skip
         names = (
             "x", "mass", "part", "body_start", "of_body", "first", "second", "start", "edge", "sign", "corrected", "pair_weight",
             "pair_eps2", "r2", "acceleration", "share",
         )  # fmt: skip
-        over(_settle, -(-self.n // THREADS), THREADS)(self.all_listed, y, *self._of(*names))
+        run(_settle, -(-self.n // THREADS), THREADS, self.all_listed, y, *self._of(*names))
 
     def move(self, s, h, drift, y, note):
         names = ("mass", "lo", "jump", "reach2", "r2", "share", "acceleration", "work", "x")
-        over(_move, 1, WIDTH)(s, h, drift, self.G, self.total, y, *self._of(*names), note)
+        run(_move, 1, WIDTH, s, h, drift, self.G, self.total, y, *self._of(*names), note)
 
 
 def forces(

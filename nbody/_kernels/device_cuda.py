@@ -1,7 +1,6 @@
-"""What every CUDA kernel needs from the host: a device, arrays that stay there between calls, and functions of both.
+"""What CUDA kernels of gravity share beside `particles/_kernels`: arrays that stay on the device, and functions of both.
 
-Kernels compile when they are first launched: no device is touched at import. A function of the host's kernels is compiled for the
-device from its own source, so a formula is written once.
+A function of the host's kernels is compiled for the device from its own source, so a formula is written once.
 """
 
 import types
@@ -9,13 +8,7 @@ import types
 import numpy as np
 from numba import cuda
 
-from ...particles import InputError
-
-
-def require_device():
-    """Raise InputError where there is no device."""
-    if not cuda.is_available():
-        raise InputError('backend "cuda" found no CUDA device; use backend = "cpu"')
+from ...particles._kernels.device_cuda import stays, there
 
 
 def on_device(function, **inner):
@@ -27,11 +20,6 @@ def calling(function, **inner):
     """Return the plain Python of a function of the host's kernels, with ``inner`` in place of what it calls."""
     plain = getattr(function, "py_func", function)
     return types.FunctionType(plain.__code__, {**plain.__globals__, **inner}, plain.__name__, plain.__defaults__)
-
-
-def stays(array):
-    """Return whether an array is one of a device (numba's, torch's, cupy's)."""
-    return hasattr(array, "__cuda_ndarray__") or hasattr(array, "__cuda_array_interface__")
 
 
 class Resident:
@@ -46,19 +34,19 @@ class Resident:
     def room(self, name, shape, dtype=np.float64):
         """Return an array of the device, with any content."""
         size, dtype = int(np.prod(shape)), np.dtype(dtype)
-        there = self._there.get(name)
-        if there is None or there.size < size or there.dtype != dtype:
-            self._there[name] = there = cuda.device_array(max(size, 1), dtype)
-        return there[:size].reshape(shape)
+        memory = self._there.get(name)
+        if memory is None or memory.size < size or memory.dtype != dtype:
+            self._there[name] = memory = cuda.device_array(max(size, 1), dtype)
+        return memory[:size].reshape(shape)
 
     def moved(self, name, array):
         """Return an array of the host on the device; one of the device as it is."""
         if stays(array):
-            return array if hasattr(array, "__cuda_ndarray__") else cuda.as_cuda_array(array)
-        there = self.room(name, array.shape, array.dtype)
+            return there(array)
+        memory = self.room(name, array.shape, array.dtype)
         if array.size:
-            there.copy_to_device(np.ascontiguousarray(array))
-        return there
+            memory.copy_to_device(np.ascontiguousarray(array))
+        return memory
 
     def kept(self, name, array):
         """Return the same, copied only where its values are not those of the last call."""

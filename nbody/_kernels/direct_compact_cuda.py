@@ -10,7 +10,7 @@ import math
 from numba import boolean, cuda, float64
 
 from .device_cuda import Resident, on_device
-from .direct_cuda import THREADS, fetch, field, strength
+from .direct_cuda import THREADS, bring, field, strength
 from .softening_cpu import factors
 
 _kept = Resident()
@@ -31,11 +31,7 @@ def pull_compact(mass, position, softening, special, weight, law, length, part):
     start = cuda.blockIdx.y * length
     stop = min(start + length, n)
     for first in range(start, stop, THREADS):
-        count = min(THREADS, stop - first)
-        cuda.syncthreads()  # type: ignore[call-arg]
-        if t < count:
-            fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
-        cuda.syncthreads()
+        count = bring(tile, sort, first, stop, mass, position, None, softening, special, weight)
         for j in range(count):
             own = first + j == i
             plain = ordinary and not sort[j]

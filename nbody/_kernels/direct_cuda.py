@@ -21,9 +21,9 @@ import numpy as np
 from numba import boolean, cuda, float64
 from numba.core import config
 
-from .device_cuda import Resident, require_device, stays
+from ...particles._kernels.device_cuda import require_device, run, stays
+from .device_cuda import Resident
 from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
-from .launch import over
 
 THREADS = 128  # of a block, and sources of a tile
 TARGETS = 2  # of a thread, without jerk
@@ -59,14 +59,26 @@ def softened(plain, own, e2, e2_target):
 
 
 @cuda.jit(device=True)
-def fetch(tile, sort, j, source, mass, position, softening, special, weight):
-    """Bring one source into place j of the tile."""
-    for d in range(3):
-        tile[d, j] = position[source, d]
-    tile[3, j] = softening[source] * softening[source]
-    tile[4, j] = mass[source]
-    tile[5, j] = mass[source] if special[source] else weight * mass[source]
-    sort[j] = special[source]
+def bring(tile, sort, first, stop, mass, position, velocity, softening, special, weight):
+    """Bring sources from ``first`` on into the tile, all threads of a block together; return how many (0 < count <= THREADS).
+
+    ``velocity`` is None where the tile has no room for it.
+    """
+    t = cuda.threadIdx.x
+    count = min(THREADS, stop - first)
+    cuda.syncthreads()  # type: ignore[call-arg]  # nobody reads the tile before any more
+    if t < count:
+        source = first + t
+        for d in range(3):
+            tile[d, t] = position[source, d]
+            if velocity is not None:
+                tile[6 + d, t] = velocity[source, d]
+        tile[3, t] = softening[source] * softening[source]
+        tile[4, t] = mass[source]
+        tile[5, t] = mass[source] if special[source] else weight * mass[source]
+        sort[t] = special[source]
+    cuda.syncthreads()
+    return count
 
 
 def pull(mass, position, softening, special, weight, length, part):
@@ -96,11 +108,7 @@ def pull(mass, position, softening, special, weight, length, part):
     start = cuda.blockIdx.y * length
     stop = min(start + length, n)
     for first in range(start, stop, THREADS):
-        count = min(THREADS, stop - first)
-        cuda.syncthreads()  # type: ignore[call-arg]
-        if t < count:
-            fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
-        cuda.syncthreads()
+        count = bring(tile, sort, first, stop, mass, position, None, softening, special, weight)
         for j in range(count):
             x, y, z, e2, m, seen, ordinary = (
                 tile[0, j],
@@ -156,13 +164,7 @@ def pull_jerk(mass, position, velocity, softening, special, weight, length, part
     start = cuda.blockIdx.y * length
     stop = min(start + length, n)
     for first in range(start, stop, THREADS):
-        count = min(THREADS, stop - first)
-        cuda.syncthreads()  # type: ignore[call-arg]
-        if t < count:
-            fetch(tile, sort, t, first + t, mass, position, softening, special, weight)
-            for d in range(3):
-                tile[6 + d, t] = velocity[first + t, d]
-        cuda.syncthreads()
+        count = bring(tile, sort, first, stop, mass, position, velocity, softening, special, weight)
         for j in range(count):
             own = first + j == i
             plain = ordinary_i and not sort[j]
@@ -236,7 +238,7 @@ def field(kept, kernel, targets, given, numbers, results):
     blocks, segments, length = launch(n, targets)
     there = [(kept.moved if name in MOVING else kept.kept)(name, array) for name, array in given.items()]
     part = kept.room("part", (segments, sum(_width(a) for a, _ in results), n))
-    over(kernel, (blocks, segments), THREADS)(*there, *numbers, length, part)
+    run(kernel, (blocks, segments), THREADS, *there, *numbers, length, part)
     return _collect(kept, part, results)
 
 
@@ -247,7 +249,7 @@ def _collect(kept, part, results):
     for array, factor in results:
         width = _width(array)
         there = kept.moved("", array) if stays(array) else flat[n * quantity : n * (quantity + width)]
-        over(gather_there, -(-n // THREADS), THREADS)(part, quantity, factor, there.reshape((n, width)), bad)
+        run(gather_there, -(-n // THREADS), THREADS, part, quantity, factor, there.reshape((n, width)), bad)
         quantity += width
     quantity, here = 0, None
     for array, _ in results:

@@ -21,7 +21,8 @@ import numpy as np
 from numba import boolean, cuda, float32, float64, int32
 from numba.core import config
 
-from .device_cuda import Resident, stays
+from ...particles._kernels.device_cuda import stays
+from .device_cuda import Resident
 from .direct_cuda import TARGETS, THREADS, field
 
 SIZE = 12

@@ -9,9 +9,10 @@ Every result depends on the encounter alone. Kernels compile when they are first
 import numpy as np
 from numba import cuda, float64, int64, njit
 
+from ...particles._kernels.device_cuda import require_device, run
 from . import ensemble_state as state_functions
 from .chain_extrapolation import SEQUENCE, coefficients
-from .device_cuda import on_device, require_device
+from .device_cuda import on_device
 from .ensemble_cpu import LANDING, LARGEST_GROWTH, MAX_REJECTED, SAFETY
 from .ensemble_row import substeps
 from .ensemble_rules import (
@@ -40,7 +41,6 @@ from .ensemble_rules import (
     parted,
 )
 from .ensemble_state import energies, put_in, read_out, worth_a_look
-from .launch import over
 
 THREADS = 128  # of a block
 CHECK_EVERY = 32  # trial steps of a slice
@@ -319,18 +319,10 @@ def advance(
     budget, trials = 1 if following else CHECK_EVERY, 0
     watched = rules[ESCAPES] > 0.0 or rules[CRITERION] > 0.0
     while active.size:
-        over(kernel, -(-active.size // THREADS), THREADS)(
-            budget,
-            cuda.to_device(active),
-            *there,
-            reasons_there,
-            *fixed,
-            tolerance,
-            rows,
-            *tables,
-            max_steps,
-            rules[COLLISIONS] > 0.0,
-        )
+        run(
+            kernel, -(-active.size // THREADS), THREADS, budget, cuda.to_device(active), *there, reasons_there, *fixed,
+            tolerance, rows, *tables, max_steps, rules[COLLISIONS] > 0.0,
+        )  # fmt: skip
         trials += budget
         reasons_there.copy_to_host(seen)
         reasons[active] = seen[active]

@@ -17,7 +17,8 @@ import numpy as np
 from numba import cuda, float64
 
 from ...particles import InputError
-from .device_cuda import Resident, on_device, require_device
+from ...particles._kernels.device_cuda import require_device, run
+from .device_cuda import Resident, on_device
 from .direct_compact_cuda import acceleration_compact
 from .direct_cuda import acceleration as direct_acceleration
 from .direct_cuda import strength
@@ -25,7 +26,6 @@ from .expansion_tables import tables
 from .fmm_leaf_cpu import not_finite, scale_of, scatter
 from .fmm_lists_cpu import add_groups, walk_and_list
 from .fmm_trees_cpu import empty_tree, grow, plant
-from .launch import over
 from .softening_cpu import factors
 
 THREADS = 32  # of a block: leaves have twenty particles on the average
@@ -99,5 +99,5 @@ def _near(law, tree, work, ranges):
     given = {"work": work, "ranges": ranges, "x": tree.x, "y": tree.y, "z": tree.z, "m": tree.m, "s": tree.s}
     there = [_kept.moved(name, array) for name, array in given.items()]
     sums = _kept.room("sums", (4, len(work), THREADS))
-    over(_near_field, len(work), THREADS)(law, *there, sums)
+    run(_near_field, len(work), THREADS, law, *there, sums)
     return sums.copy_to_host()

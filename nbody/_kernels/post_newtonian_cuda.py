@@ -16,10 +16,10 @@ import math
 import numpy as np
 from numba import cuda
 
+from ...particles._kernels.device_cuda import require_device, run, stays
 from . import post_newtonian_cpu as on_host
-from .device_cuda import Resident, on_device, require_device, stays
+from .device_cuda import Resident, on_device
 from .direct_cuda import gather_there
-from .launch import over
 from .post_newtonian_terms import (
     ORBIT_TERMS,
     SPIN_TERMS,
@@ -184,13 +184,13 @@ def accelerations(terms, G, c, mass, acts, separation, velocity, spin, accelerat
     field, part = _kept.room("field", (4, b)), _kept.room("part", (segments, 6, b))
     met, bad = _kept.moved("met", np.zeros(1, np.int64)), _kept.moved("bad", np.zeros(1, np.int64))
     if terms & TERM_1CROSS and b > 2:
-        over(_fields, blocks, THREADS)(G, mass, acts, separation, field)
-    over(_pairs, (blocks, segments), THREADS)(
-        terms, G, c, mass, acts, separation, velocity, spin, field, length, part, met
-    )
+        run(_fields, blocks, THREADS, G, mass, acts, separation, field)
+    run(
+        _pairs, (blocks, segments), THREADS, terms, G, c, mass, acts, separation, velocity, spin, field, length, part, met
+    )  # fmt: skip
     for quantity, name, array in ((0, "acceleration", acceleration), (3, "precession", precession)):
         there = _kept.moved("", array) if stays(array) else _kept.room(name, (b, 3))
-        over(gather_there, blocks, THREADS)(part, quantity, 1.0, there, bad)
+        run(gather_there, blocks, THREADS, part, quantity, 1.0, there, bad)
         if not stays(array):
             array[...] = there.copy_to_host()
     if met.copy_to_host()[0]:

@@ -252,15 +252,6 @@ def test_segments_hold_every_source_once(n, targets):
     assert blocks * segments <= max(BLOCKS, blocks)
 
 
-def test_small_launches_do_not_warn():
-    from askel.nbody._kernels import direct_cuda
-    from askel.nbody._kernels.launch import over
-
-    with pytest.warns(Warning, match="low occupancy"):
-        direct_cuda.gather_there[1, direct_cuda.THREADS]
-    over(direct_cuda.gather_there, 1, direct_cuda.THREADS)  # a warning would be an error
-
-
 @without_device
 def test_without_a_device_it_is_one_line():
     with pytest.raises(InputError, match='found no CUDA device; use backend = "cpu"'):
