@@ -6,8 +6,11 @@ Plain argparse, because ``askel --help`` must answer at once.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
+import re
 from collections.abc import Callable
+from typing import NoReturn
 
 from . import __version__
 
@@ -31,9 +34,20 @@ def _later(name: str) -> Command:
     return command
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all of Askel's are, and name the nearest choice."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit with 2."""
+        wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        near = difflib.get_close_matches(wrong[1], re.findall(r"[\w-]+", wrong[2]), 1) if wrong else []
+        hint = f"did you mean {near[0]!r}?" if near else f"see {self.prog} --help"
+        self.exit(2, f"{self.prog}: {message}; {hint}\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    top = argparse.ArgumentParser("askel", description=_DESCRIPTION, epilog=_EPILOG)
+    top = _Parser("askel", description=_DESCRIPTION, epilog=_EPILOG)
     top.add_argument("--version", action="version", version=f"askel {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 

@@ -174,3 +174,21 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch) -> None:
     monkeypatch.setattr("askel.commands.check", fail)
     with pytest.raises(ZeroDivisionError):
         main(["check"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu"], "did you mean 'run'?"),
+        (["schema", "jbo"], "did you mean 'job'?"),
+        (["run", "job.toml", "--overwrit3"], "unrecognized arguments: --overwrit3; see askel --help"),
+        (["run"], "the following arguments are required: job; see askel run --help"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(capsys, words: list[str], said: str) -> None:
+    from askel.cli import parser
+
+    with pytest.raises(SystemExit, match="2"):
+        parser().parse_args(words)
+    written = capsys.readouterr()
+    assert written.out == "" and written.err.count("\n") == 1 and written.err.endswith(f"{said}\n")
