@@ -120,9 +120,9 @@ class DirectGravity:
         """Overwrite all that ``out`` wants, for particles of one rank; return their potentials, (n,)."""
         potential = np.empty(particles.n)
         if out.tide is not None:
-            *law, constant = self._law(particles)
+            *given, constant = self._law(particles)
             status = self._acceleration_tide(
-                particles.mass, particles.position, *law, self._softening_law.number, constant,
+                particles.mass, particles.position, *given, self._softening_law.number, constant,
                 out.acceleration, potential, out.tide,
             )  # fmt: skip
             refuse_bad(status, particles, potential)

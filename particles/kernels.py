@@ -21,11 +21,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from .errors import InputError
-
-Backend = Literal["reference", "cpu", "cuda"]
 
 #: (operation, backend) -> "module:function"; filled by the packages that own kernels, at import, with strings alone.
 KERNELS: dict[tuple[str, str], str] = {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...equivariant.graph import neighbour_graph
 from .conservation import degrees_of_freedom, temperatures
-from .frames import FloatArray, Frames
+from .frames import Frames
 from .structure import bond_lengths
 
 #: evenly spaced frames of a run in which overlaps are searched
@@ -206,8 +206,3 @@ def before_failure(frames: Frames, failed: Failure | None) -> Frames | None:
 def durations(runs: Sequence[Frames]) -> list[float]:
     """Return the duration of each run in fs."""
     return [(len(r) - 1) * r.interval for r in runs]
-
-
-def lasted_ps(found: Survival) -> FloatArray:
-    """Return how long each run lasted, in ps."""
-    return np.array(found.lasted) * 1e-3
