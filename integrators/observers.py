@@ -84,102 +84,44 @@ class Writer(Protocol):
         ...
 
 
-class Snapshots:
-    """Writes frames: the first state, one every ``every``, the last one when the asked time is reached; and the events.
+class _BySchedule:
+    """An observer that acts at every multiple of a time, and at the end unless it has acted on that state already.
 
-    Parameters
-    ----------
-    writer : Writer
-    every : float > 0, in the time unit of the particles; infinite for the first and last frame alone
-
+    A run that was stopped has not come to its end: the resumed one goes on with the same schedule.
     """
 
     order = 0
 
-    def __init__(self, writer: Writer, every: float) -> None:
-        self._writer, self._schedule, self._last_step = writer, Schedule(every), -1
+    def __init__(self, every: float) -> None:
+        self._schedule, self._last_step = Schedule(every), -1
+
+    def act(self, simulation: Simulation) -> None:
+        """Do what is done at every due time."""
+        raise NotImplementedError
 
     def start(self, time: float, direction: int) -> None:
         """Start the schedule."""
         self._schedule.start(time, direction)
 
     def next_due(self, time: float) -> float:
-        """Return the time of the next frame."""
+        """Return the next due time."""
         return self._schedule.next_due
 
     def due(self, time: float) -> bool:
-        """Return whether a frame is due."""
+        """Return whether a due time is reached."""
         return self._schedule.reached(time)
 
     def observe(self, simulation: Simulation) -> None:
-        """Write a frame."""
-        self._writer.append(simulation.particles, simulation.step)
+        """Act, and wait for the next due time."""
+        self.act(simulation)
         self._last_step = simulation.step
         self._schedule.advance(simulation.time)
 
     def event(self, row: Row) -> None:
-        """Write a row of the table ``events/<kind>``."""
-        self._writer.append_row(f"events/{row['kind']}", row)
+        """Do nothing."""
 
     def finish(self, simulation: Simulation) -> None:
-        """Write the last state, unless the run was stopped (the resumed run will go on) or it is written already."""
-        if not simulation.stopped and simulation.step != self._last_step:
-            self.observe(simulation)
-        self._writer.flush()
-
-    def state_dict(self) -> dict:
-        """Return the schedule and the lengths to which a resumed run cuts the file back."""
-        self._writer.flush()
-        return {
-            "schedule": self._schedule.state_dict(),
-            "last_step": self._last_step,
-            "lengths": dict(self._writer.lengths()),
-        }
-
-    def load_state_dict(self, tree: dict) -> None:
-        """Take back the schedule."""
-        self._schedule.load_state_dict(tree["schedule"])
-        self._last_step = int(tree["last_step"])
-
-
-class EnergySeries:
-    """Writes rows of the table ``series/energy``: step, time, energy, work, error and its largest value so far.
-
-    Parameters
-    ----------
-    writer : Writer
-    every : float > 0, in the time unit of the particles
-
-    """
-
-    order = 0
-
-    def __init__(self, writer: Writer, every: float) -> None:
-        self._writer, self._schedule, self._last_step = writer, Schedule(every), -1
-
-    def start(self, time: float, direction: int) -> None:
-        """Start the schedule."""
-        self._schedule.start(time, direction)
-
-    def next_due(self, time: float) -> float:
-        """Return the time of the next row."""
-        return self._schedule.next_due
-
-    def due(self, time: float) -> bool:
-        """Return whether a row is due."""
-        return self._schedule.reached(time)
-
-    def observe(self, simulation: Simulation) -> None:
-        """Write a row."""
-        self._writer.append_row("series/energy", energy_row(simulation))
-        self._last_step = simulation.step
-        self._schedule.advance(simulation.time)
-
-    def event(self, row: Row) -> None:
-        """Do nothing: ``Snapshots`` writes events."""
-
-    def finish(self, simulation: Simulation) -> None:
-        """Write the last row, unless the run was stopped or it is written already."""
+        """Act a last time, unless the run was stopped or it is done already."""
         if not simulation.stopped and simulation.step != self._last_step:
             self.observe(simulation)
 
@@ -191,6 +133,58 @@ class EnergySeries:
         """Take back the schedule."""
         self._schedule.load_state_dict(tree["schedule"])
         self._last_step = int(tree["last_step"])
+
+
+class Snapshots(_BySchedule):
+    """Writes frames: the first state, one every ``every``, the last one when the asked time is reached; and the events.
+
+    Parameters
+    ----------
+    writer : Writer
+    every : float > 0, in the time unit of the particles; infinite for the first and last frame alone
+
+    """
+
+    def __init__(self, writer: Writer, every: float) -> None:
+        super().__init__(every)
+        self._writer = writer
+
+    def act(self, simulation: Simulation) -> None:
+        """Write a frame."""
+        self._writer.append(simulation.particles, simulation.step)
+
+    def event(self, row: Row) -> None:
+        """Write a row of the table ``events/<kind>``."""
+        self._writer.append_row(f"events/{row['kind']}", row)
+
+    def finish(self, simulation: Simulation) -> None:
+        """Write the last state where it is due, and hand all to the operating system."""
+        super().finish(simulation)
+        self._writer.flush()
+
+    def state_dict(self) -> dict:
+        """Return the schedule and the lengths to which a resumed run cuts the file back."""
+        self._writer.flush()
+        return super().state_dict() | {"lengths": dict(self._writer.lengths())}
+
+
+class EnergySeries(_BySchedule):
+    """Writes rows of the table ``series/energy``: step, time, energy, work, error and its largest value so far.
+
+    Parameters
+    ----------
+    writer : Writer
+    every : float > 0, in the time unit of the particles
+
+    """
+
+    def __init__(self, writer: Writer, every: float) -> None:
+        super().__init__(every)
+        self._writer = writer
+
+    def act(self, simulation: Simulation) -> None:
+        """Write a row."""
+        self._writer.append_row("series/energy", energy_row(simulation))
 
 
 class _ByTheClock:
@@ -285,7 +279,7 @@ class Progress(_ByTheClock):
         self._callback(simulation)
 
 
-class Records:
+class Records(_BySchedule):
     """Keeps frames, energy rows and events in memory, for use from Python.
 
     Parameters
@@ -304,50 +298,20 @@ class Records:
 
     """
 
-    order = 0
-
     def __init__(self, every: float) -> None:
-        self._schedule, self._last_step = Schedule(every), -1
+        super().__init__(every)
         self.frames: list[Particles] = []
         self.energies: list[Row] = []
         self.events: list[Row] = []
 
-    def start(self, time: float, direction: int) -> None:
-        """Start the schedule."""
-        self._schedule.start(time, direction)
-
-    def next_due(self, time: float) -> float:
-        """Return the time of the next frame."""
-        return self._schedule.next_due
-
-    def due(self, time: float) -> bool:
-        """Return whether a frame is due."""
-        return self._schedule.reached(time)
-
-    def observe(self, simulation: Simulation) -> None:
+    def act(self, simulation: Simulation) -> None:
         """Keep a copy of the state and an energy row."""
         self.frames.append(simulation.particles.clone())
         self.energies.append(energy_row(simulation))
-        self._last_step = simulation.step
-        self._schedule.advance(simulation.time)
 
     def event(self, row: Row) -> None:
         """Keep the row."""
         self.events.append(row)
-
-    def finish(self, simulation: Simulation) -> None:
-        """Keep the last state, unless the run was stopped or it is kept already."""
-        if not simulation.stopped and simulation.step != self._last_step:
-            self.observe(simulation)
-
-    def state_dict(self) -> dict:
-        """Return the schedule."""
-        return {"schedule": self._schedule.state_dict(), "last_step": self._last_step}
-
-    def load_state_dict(self, tree: dict) -> None:
-        """Take back the schedule."""
-        self._schedule.load_state_dict(tree["schedule"])
-        self._last_step = int(tree["last_step"])
 
 
 def energy_row(simulation: Simulation) -> Row:
