@@ -22,8 +22,8 @@ from .expansion_cpu import (
 )
 from .expansion_tables import LANES, tables
 from .expansion_vectors import translate_2, translate_3, translate_4, translate_5, translate_6
-from .fmm_leaf_cpu import direct_part, not_finite, pull_compact, scale_of, scatter
-from .fmm_tide_cpu import evaluate_tide, near_compact_tide, near_tide, scatter_tide
+from .fmm_leaf_cpu import add_lanes, direct_part, not_finite, pull_compact, scale_of, scatter
+from .fmm_tide_cpu import evaluate_tide, near_compact_tide, near_tide, room_for, scatter_tide
 from .fmm_trees_cpu import empty_tree, grow, plant
 from .near_vectors import pull_others, pull_own
 
@@ -115,30 +115,25 @@ def _near(c, sink, source, itself, ranges, pairs, total):
     own, out = np.empty(2, np.int64), np.empty(4 * LANES)
     own[0], own[1] = start, stop
     for first in range(start, stop, LANES):
+        last = min(first + LANES, stop)
         pull_others(s.x, s.y, s.z, s.s, first, f.x, f.y, f.z, f.m, f.s, ranges, pairs, out)
-        _add_lanes(first, stop, out, total)
+        add_lanes(first, last, out, total)
         if itself:
             pull_own(s.x, s.y, s.z, s.s, first, s.x, s.y, s.z, s.m, s.s, own, 1, out)
-            _add_lanes(first, stop, out, total)
-
-
-@njit(cache=True, error_model="numpy")
-def _add_lanes(first, stop, out, total):
-    for k in range(first, min(first + LANES, stop)):
-        for d in range(4):
-            total[k, d] += out[d * LANES + k - first]
+            add_lanes(first, last, out, total)
 
 
 @njit(cache=True, error_model="numpy")
 def _near_compact(law, c, sink, source, itself, ranges, pairs, total):
     """Add the same with a softening law of finite radius."""
     start, stop = sink.cells[c, 0], sink.cells[c, 1]
-    for k in range(start, stop):
-        for pair in range(pairs):
-            pull_compact(law, k, ranges[2 * pair], ranges[2 * pair + 1], sink, source, total)
+    own, out, within = np.empty(2, np.int64), np.empty(4 * LANES), room_for(stop - start, ranges, pairs)
+    own[0], own[1] = start, stop
+    for first in range(start, stop, LANES):
+        last = min(first + LANES, stop)
+        pull_compact(law, first, last, False, sink, source, ranges, pairs, within, out, total)
         if itself:
-            pull_compact(law, k, start, k, sink, sink, total)
-            pull_compact(law, k, k + 1, stop, sink, sink, total)
+            pull_compact(law, first, last, True, sink, sink, own, 1, within, out, total)
 
 
 @njit(cache=True, error_model="numpy")
@@ -256,14 +251,16 @@ def _descend(
         for n in range(K):
             mine[n] = local[frames, n] + lanes[n].sum()
         if tide is None:
-            if law > 0:
-                _near_compact(law, c, sink, source, itself, near, n_near, total)
-            elif n_near > 0 or itself:
-                _near(c, sink, source, itself, near, n_near, total)
-        elif law > 0:
-            near_compact_tide(law, c, sink, source, itself, near, n_near, total, tide)
+            if n_near > 0 or itself:
+                if law > 0:
+                    _near_compact(law, c, sink, source, itself, near, n_near, total)
+                else:
+                    _near(c, sink, source, itself, near, n_near, total)
         elif n_near > 0 or itself:
-            near_tide(c, sink, source, itself, near, n_near, total, tide)
+            if law > 0:
+                near_compact_tide(law, c, sink, source, itself, near, n_near, total, tide)
+            else:
+                near_tide(c, sink, source, itself, near, n_near, total, tide)
         first, last = cells[c, 2], cells[c, 3]
         if first == 0:
             _evaluate(c, sink, mine, T, lower, power, total)

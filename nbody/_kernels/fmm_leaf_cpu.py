@@ -9,7 +9,7 @@ from numba import njit, prange
 from .direct_reference import STATUS_NOT_FINITE, STATUS_OK
 from .expansion_tables import LANES
 from .fmm_tide_cpu import direct_tide, scatter_tide
-from .near_vectors import pull_own
+from .near_vectors import others_beyond, own_beyond, pull_own
 from .softening_cpu import factors
 
 UNIT = 60  # coordinates are scaled below 2^UNIT, so that squares of all distances that occur fit into float32
@@ -40,22 +40,39 @@ def gather(order, mass, position, softening, scale, tree):
         tree.s[k] = (scale * softening[i]) ** 2
 
 
+@njit(cache=True, error_model="numpy")
+def pull_compact(law, first, stop, own, sink, source, ranges, pairs, within, out, total):
+    """Add the pull of ranges of sources to the sums of particles [first, stop), at most LANES; ``own``: of the sink itself."""
+    s, f = sink, source
+    if own:
+        notes = own_beyond(s.x, s.y, s.z, s.s, first, f.x, f.y, f.z, f.m, f.s, ranges, pairs, out, within)
+    else:
+        notes = others_beyond(s.x, s.y, s.z, s.s, first, f.x, f.y, f.z, f.m, f.s, ranges, pairs, out, within)
+    add_lanes(first, stop, out, total)
+    for note in within[:notes]:
+        _pull_within(law, first, stop, note >> LANES, note & ((1 << LANES) - 1), sink, source, total)
+
+
 @njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
-def pull_compact(law, k, first, last, sink, source, total):
-    """Add the pull of the sources [first, last) to the sums of particle k."""
-    x, y, z, s = sink.x[k], sink.y[k], sink.z[k], sink.s[k]
-    ax = ay = az = phi = 0.0
-    for j in range(first, last):
-        dx, dy, dz = source.x[j] - x, source.y[j] - y, source.z[j] - z
-        w, g = factors(law, dx * dx + dy * dy + dz * dz, np.sqrt(max(s, source.s[j])))
-        ax += source.m[j] * w * dx
-        ay += source.m[j] * w * dy
-        az += source.m[j] * w * dz
-        phi += source.m[j] * g
-    total[k, 0] += ax
-    total[k, 1] += ay
-    total[k, 2] += az
-    total[k, 3] += phi
+def _pull_within(law, first, stop, j, lanes, sink, source, total):
+    """Add the pull of source j, within its radius, to those of the particles whose lanes are given."""
+    x, y, z, m, s = source.x[j], source.y[j], source.z[j], source.m[j], source.s[j]
+    for k in range(first, stop):
+        if lanes >> (k - first) & 1:
+            dx, dy, dz = x - sink.x[k], y - sink.y[k], z - sink.z[k]
+            w, g = factors(law, dx * dx + dy * dy + dz * dz, np.sqrt(max(sink.s[k], s)))
+            total[k, 0] += m * w * dx
+            total[k, 1] += m * w * dy
+            total[k, 2] += m * w * dz
+            total[k, 3] += m * g
+
+
+@njit(cache=True, error_model="numpy")
+def add_lanes(first, stop, out, total):
+    """Add what the lanes hold to the sums of particles [first, stop)."""
+    for k in range(first, stop):
+        for d in range(4):
+            total[k, d] += out[d * LANES + k - first]
 
 
 @njit(cache=True, error_model="numpy")
@@ -90,18 +107,16 @@ def _direct(tree, law, start, stop, total, tide):
         return
     whole, out = np.zeros(2, np.int64), np.empty(4 * LANES)
     whole[1] = tree.cells[0, 1]
-    if law > 0:
-        for k in range(start, stop):
-            total[k] = 0.0
-            pull_compact(law, k, 0, k, tree, tree, total)
-            pull_compact(law, k, k + 1, whole[1], tree, tree, total)
-        return
+    within = np.empty(whole[1] if law > 0 else 0, np.int64)
     x, y, z, m, s = tree.x, tree.y, tree.z, tree.m, tree.s
+    total[start:stop] = 0.0
     for first in range(start, stop, LANES):
-        pull_own(x, y, z, s, first, x, y, z, m, s, whole, 1, out)
-        for k in range(first, min(first + LANES, stop)):
-            for d in range(4):
-                total[k, d] = out[d * LANES + k - first]
+        last = min(first + LANES, stop)
+        if law > 0:
+            pull_compact(law, first, last, True, tree, tree, whole, 1, within, out, total)
+        else:
+            pull_own(x, y, z, s, first, x, y, z, m, s, whole, 1, out)
+            add_lanes(first, last, out, total)
 
 
 @njit(cache=True, error_model="numpy", parallel=True)

@@ -12,7 +12,7 @@ from numba import njit
 
 from .expansion_cpu import monomials
 from .expansion_tables import LANES
-from .near_vectors import pull_others_tide, pull_own_tide
+from .near_vectors import others_beyond_tide, own_beyond_tide, pull_others_tide, pull_own_tide
 from .softening_cpu import factors, slope
 
 
@@ -44,15 +44,25 @@ def _add_lanes(first, stop, out, total, tide):
 
 
 @njit(cache=True, error_model="numpy")
+def room_for(count, ranges, pairs):
+    """Return room for notes on ``count`` sources, or on those of the ranges."""
+    others = 0
+    for pair in range(pairs):
+        others += ranges[2 * pair + 1] - ranges[2 * pair]
+    return np.empty(max(count, others), np.int64)
+
+
+@njit(cache=True, error_model="numpy")
 def near_compact_tide(law, c, sink, source, itself, ranges, pairs, total, tide):
     """Add the same with a softening law of finite radius."""
     start, stop = sink.cells[c, 0], sink.cells[c, 1]
-    for k in range(start, stop):
-        for pair in range(pairs):
-            _pull_compact(law, k, ranges[2 * pair], ranges[2 * pair + 1], sink, source, total, tide)
+    own, out, within = np.empty(2, np.int64), np.empty(11 * LANES), room_for(stop - start, ranges, pairs)
+    own[0], own[1] = start, stop
+    for first in range(start, stop, LANES):
+        last = min(first + LANES, stop)
+        _pull_compact(law, first, last, False, sink, source, ranges, pairs, within, out, total, tide)
         if itself:
-            _pull_compact(law, k, start, k, sink, sink, total, tide)
-            _pull_compact(law, k, k + 1, stop, sink, sink, total, tide)
+            _pull_compact(law, first, last, True, sink, sink, own, 1, within, out, total, tide)
 
 
 @njit(cache=True, error_model="numpy")
@@ -60,49 +70,50 @@ def direct_tide(tree, law, start, stop, total, tide):
     """Add to the sums of particles [start, stop) of one leaf what all of it does."""
     whole, out = np.zeros(2, np.int64), np.empty(11 * LANES)
     whole[1] = tree.cells[0, 1]
-    if law > 0:
-        for k in range(start, stop):
-            _pull_compact(law, k, 0, k, tree, tree, total, tide)
-            _pull_compact(law, k, k + 1, whole[1], tree, tree, total, tide)
-        return
+    within = np.empty(whole[1] if law > 0 else 0, np.int64)
     x, y, z, m, s = tree.x, tree.y, tree.z, tree.m, tree.s
     for first in range(start, stop, LANES):
-        pull_own_tide(x, y, z, s, first, x, y, z, m, s, whole, 1, out)
-        _add_lanes(first, stop, out, total, tide)
+        if law > 0:
+            last = min(first + LANES, stop)
+            _pull_compact(law, first, last, True, tree, tree, whole, 1, within, out, total, tide)
+        else:
+            pull_own_tide(x, y, z, s, first, x, y, z, m, s, whole, 1, out)
+            _add_lanes(first, stop, out, total, tide)
+
+
+@njit(cache=True, error_model="numpy")
+def _pull_compact(law, first, stop, own, sink, source, ranges, pairs, within, out, total, tide):
+    """Add what ranges of sources do to particles [first, stop), at most LANES; ``own``: sources of the sink itself."""
+    s, f = sink, source
+    if own:
+        notes = own_beyond_tide(s.x, s.y, s.z, s.s, first, f.x, f.y, f.z, f.m, f.s, ranges, pairs, out, within)
+    else:
+        notes = others_beyond_tide(s.x, s.y, s.z, s.s, first, f.x, f.y, f.z, f.m, f.s, ranges, pairs, out, within)
+    _add_lanes(first, stop, out, total, tide)
+    for note in within[:notes]:
+        _pull_within(law, first, stop, note >> LANES, note & ((1 << LANES) - 1), sink, source, total, tide)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
-def _pull_compact(law, k, first, last, sink, source, total, tide):
-    """Add what the sources [first, last) do to particle k."""
-    x, y, z, s = sink.x[k], sink.y[k], sink.z[k], sink.s[k]
-    ax = ay = az = phi = xx = xy = xz = yy = yz = zz = own = 0.0
-    for j in range(first, last):
-        dx, dy, dz = source.x[j] - x, source.y[j] - y, source.z[j] - z
-        r2, h = dx * dx + dy * dy + dz * dz, np.sqrt(max(s, source.s[j]))
-        w, g = factors(law, r2, h)
-        v = source.m[j] * slope(law, r2, h)
-        w *= source.m[j]
-        ax += w * dx
-        ay += w * dy
-        az += w * dz
-        phi += source.m[j] * g
-        xx += v * dx * dx
-        xy += v * dx * dy
-        xz += v * dx * dz
-        yy += v * dy * dy
-        yz += v * dy * dz
-        zz += v * dz * dz
-        own += w
-    total[k, 0] += ax
-    total[k, 1] += ay
-    total[k, 2] += az
-    total[k, 3] += phi
-    tide[k, 0] += xx - own
-    tide[k, 1] += xy
-    tide[k, 2] += xz
-    tide[k, 3] += yy - own
-    tide[k, 4] += yz
-    tide[k, 5] += zz - own
+def _pull_within(law, first, stop, j, lanes, sink, source, total, tide):
+    """Add what source j, within its radius, does to those of the particles whose lanes are given."""
+    x, y, z, m, s = source.x[j], source.y[j], source.z[j], source.m[j], source.s[j]
+    for k in range(first, stop):
+        if lanes >> (k - first) & 1:
+            dx, dy, dz = x - sink.x[k], y - sink.y[k], z - sink.z[k]
+            r2, h = dx * dx + dy * dy + dz * dz, np.sqrt(max(sink.s[k], s))
+            w, g = factors(law, r2, h)
+            v, w = m * slope(law, r2, h), m * w
+            total[k, 0] += w * dx
+            total[k, 1] += w * dy
+            total[k, 2] += w * dz
+            total[k, 3] += m * g
+            tide[k, 0] += v * dx * dx - w
+            tide[k, 1] += v * dx * dy
+            tide[k, 2] += v * dx * dz
+            tide[k, 3] += v * dy * dy - w
+            tide[k, 4] += v * dy * dz
+            tide[k, 5] += v * dz * dz - w
 
 
 @njit(cache=True, error_model="numpy")

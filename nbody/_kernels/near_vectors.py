@@ -2,13 +2,15 @@
 
 LLVM lowers it to whatever registers a machine has. The inverse distance starts from one in float32 and takes a Newton step
 in float64, which leaves 1e-14; it is the same for both partners of a pair, so momentum is conserved to rounding. The
-Plummer law and Newton's (softening zero) are here; `softening_reference` has the equations.
+Plummer law and Newton's (softening zero) are here; `softening_reference` has the equations. Laws of finite radius are Newton's
+beyond it: the loops named ``beyond`` leave out the pairs within it, note them, and return how many notes there are.
 
 Legend
     x, y, z, e2      targets: coordinates and squared softenings; lanes are the eight from ``target`` on
     sx, sy, sz, sm, se2   sources: the same, and masses; ``ranges`` holds (start, stop) one after another
     out              (4, 8) sums of m r / s^3 (three rows) and of m / s, overwritten; with the tide (11, 8), then come the sums
                      of 3 m r_k r_l / s^5 (xx, xy, xz, yy, yz, zz) and of m / s^3
+    within           as long as there are sources: 256 source + sum over lanes within reach of it of 2^lane, overwritten
 """
 
 from llvmlite import ir
@@ -86,12 +88,15 @@ def _mask(lanes):
     return ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
 
 
-def _make(own, tide=False):
-    """Return the loop over ranges of sources; ``own``: sources are the targets' own array, and nothing pulls itself."""
+def _make(own, tide=False, beyond=False):
+    """Return the loop over ranges of sources.
+
+    ``own``: sources are the targets' own array, and nothing pulls itself; ``beyond``: e2, se2 are squared radii of a law.
+    """
 
     def emit(context, builder, signature, arguments):
         v, types_of = Vectors(context, builder), signature.args
-        x, y, z, e2, target, sx, sy, sz, sm, se2, ranges, count, out = range(13)
+        x, y, z, e2, target, sx, sy, sz, sm, se2, ranges, count, out, within = range(14)
 
         def pointer(k, index):
             return v.pointer(types_of[k], arguments[k], index)
@@ -101,6 +106,7 @@ def _make(own, tide=False):
         step = ir.Constant(first.type, 1)
         lanes = builder.add(v.splat(first), ir.Constant(_vector(first.type), list(range(LANES))))
         sums = [cgutils.alloca_once_value(builder, v.constant(0.0)) for _ in range(11 if tide else 4)]
+        notes = cgutils.alloca_once_value(builder, ir.Constant(first.type, 0))
         with cgutils.for_range(builder, arguments[count]) as outer:
             place = builder.mul(outer.index, ir.Constant(first.type, 2))
             start, stop = (builder.load(pointer(ranges, p)) for p in (place, builder.add(place, step)))
@@ -108,13 +114,24 @@ def _make(own, tide=False):
                 dx, dy, dz = (
                     builder.fsub(v.splat(builder.load(pointer(k, j))), t) for k, t in ((sx, x0), (sy, y0), (sz, z0))
                 )
-                s2 = v.maximum(v.splat(builder.load(pointer(se2, j))), e0)
+                larger = v.maximum(v.splat(builder.load(pointer(se2, j))), e0)
+                s2 = v.constant(0.0) if beyond else larger
                 for d in (dx, dy, dz):
                     s2 = v.fma(d, d, s2)
                 inverse = v.inverse_root(s2)
                 if own:
                     other = builder.icmp_signed("!=", lanes, v.splat(j))
                     inverse = builder.select(other, inverse, v.constant(0.0))
+                if beyond:
+                    near = builder.fcmp_ordered("<", s2, larger)
+                    inverse = builder.select(near, v.constant(0.0), inverse)
+                    near = builder.and_(near, other) if own else near
+                    lanes_near = builder.zext(builder.bitcast(near, ir.IntType(LANES)), first.type)
+                    noted = builder.load(notes)
+                    note = builder.or_(builder.shl(j, ir.Constant(first.type, LANES)), lanes_near)
+                    builder.store(note, pointer(within, noted))
+                    any_near = builder.icmp_signed("!=", lanes_near, ir.Constant(first.type, 0))
+                    builder.store(builder.add(noted, builder.zext(any_near, first.type)), notes)
                 g = builder.fmul(inverse, v.splat(builder.load(pointer(sm, j))))
                 builder.store(builder.fadd(builder.load(sums[3]), g), sums[3])
                 inverse2 = builder.fmul(inverse, inverse)
@@ -129,7 +146,16 @@ def _make(own, tide=False):
                         builder.store(v.fma(builder.fmul(steep, d), e, builder.load(slot)), slot)
         for k, slot in enumerate(sums):
             v.store(builder.load(slot), pointer(out, ir.Constant(first.type, k * LANES)))
-        return context.get_dummy_value()
+        return builder.load(notes) if beyond else context.get_dummy_value()
+
+    if beyond:
+
+        @intrinsic
+        def pull_beyond(typingctx, x, y, z, e2, target, sx, sy, sz, sm, se2, ranges, count, out, within):
+            i = types.intp
+            return i(x, y, z, e2, i, sx, sy, sz, sm, se2, ranges, i, out, within), emit
+
+        return pull_beyond
 
     @intrinsic
     def pull(typingctx, x, y, z, e2, target, sx, sy, sz, sm, se2, ranges, count, out):
@@ -141,3 +167,5 @@ def _make(own, tide=False):
 
 pull_others, pull_own = _make(False), _make(True)
 pull_others_tide, pull_own_tide = _make(False, tide=True), _make(True, tide=True)
+others_beyond, own_beyond = _make(False, beyond=True), _make(True, beyond=True)
+others_beyond_tide, own_beyond_tide = _make(False, tide=True, beyond=True), _make(True, tide=True, beyond=True)

@@ -213,6 +213,17 @@ def test_laws_are_smooth_end_at_their_radius_and_start_at_the_plummer_depth(name
     assert field(DirectGravity(kernel=name), two)[0][:, 0] == pytest.approx([0.9 * w[0], -0.6 * w[0]], rel=1e-14)
 
 
+@pytest.mark.parametrize("name", ["spline", "wendland"])
+def test_pairs_at_the_very_radius_of_a_law_count_once(name):
+    n = 125
+    lattice = Particles(np.ones(n), np.array(list(np.ndindex(5, 5, 5)), float), np.zeros((n, 3)))
+    softening = 1.0 / LAWS[name].radius  # neighbours of the lattice are at the radius, to the last bit or so
+    mine = field(Fmm(softening=softening, kernel=name), lattice)
+    exact = field(DirectGravity(softening=softening, kernel=name, backend="reference"), lattice)
+    for one, other in zip(mine, exact, strict=True):
+        assert np.abs(one - other).max() < 1e-13 * np.abs(other).max()
+
+
 def test_laws_with_a_radius_have_no_jerk():
     assert "jerk" in DirectGravity().provides
     assert "jerk" not in DirectGravity(kernel="spline").provides
