@@ -219,6 +219,7 @@ class _Block:
     gone : (n,) bool, rows that an event took away
     cost : (n,), work of the forces on each particle; where the interaction tells none, how often they were evaluated
     events, rows, statistics, work : for the ``Step``
+    taken : rows of a region as bytes -> positions of its members, and what was taken out of their kick there
     outcome, identities : of the failure, if there is one
 
     """
@@ -235,6 +236,7 @@ class _Block:
     outcome: Outcome = Outcome.COMPLETED
     identities: tuple[int, ...] = ()
     statistics: dict[str, float] = field(default_factory=dict)
+    taken: dict[bytes, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.time = self.particles.time
@@ -314,8 +316,17 @@ class _Block:
         for which, tide in inside:
             members = self._state(which, start)
             centred = members.position - centre_of_mass(members, self.method.exchange)[0]
-            kick[np.searchsorted(rows, which)] -= self.method.taken_out(members).acceleration + centred @ tide
+            kick[np.searchsorted(rows, which)] -= self._taken_out(which, members) + centred @ tide
         return kick
+
+    def _taken_out(self, which: Rows, members: Particles) -> FloatArray:
+        """Return what is taken out of the kick of a region's members, (k, 3): the sum that closes a step opens the next."""
+        known = self.taken.get(which.tobytes())
+        unknown = known is None or not np.array_equal(known[0], members.position)
+        if self.method.exchange.reduce(int(unknown), "max") or known is None:
+            known = members.position.copy(), self.method.taken_out(members).acceleration
+            self.taken[which.tobytes()] = known
+        return known[1]
 
     def _living(self, rows: Rows) -> Rows:
         return rows[~self.gone[rows]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from askel.integrators import Fixed, Records, Simulation, Whole, conformance
+from askel.integrators import Fixed, Records, Simulation, Whole, block_leapfrog, conformance
 from askel.nbody import DirectGravity, Mergers, RegularisedChain
 from askel.nbody.galaxy import regions
 from askel.nbody.orbits import elements_from_state
@@ -163,6 +163,25 @@ def test_a_restart_is_bit_equal():
         return Simulation(particles, method, Fixed(0.02))
 
     assert conformance.restart_is_bit_equal(make, 0.06, 0.12)
+
+
+def test_the_sum_that_closes_a_step_opens_the_next(monkeypatch):
+    calls, evaluate = [], BlackHoleRegions.taken_out
+    monkeypatch.setattr(BlackHoleRegions, "taken_out", lambda self, *given: calls.append(1) or evaluate(self, *given))
+    particles = cluster_with_binary()
+    report = region_run(particles, t_end=0.06, accuracy=0.025 / 16)
+    count, kicks, long_steps = len(calls), 2 * report.statistics["regions"], 3
+    assert report.statistics["regions"] > 6 * long_steps
+    assert (
+        0.4 * kicks < count < 0.5 * kicks + 4 * long_steps
+    )  # one more in each long step for the kick, one for the energy
+    again = cluster_with_binary()
+    monkeypatch.setattr(
+        block_leapfrog._Block, "_taken_out", lambda self, _, members: self.method.taken_out(members).acceleration
+    )
+    region_run(again, t_end=0.06, accuracy=0.025 / 16)
+    assert len(calls) - count > kicks
+    assert np.array_equal(again.position, particles.position) and np.array_equal(again.velocity, particles.velocity)
 
 
 def test_what_regions_refuse():
