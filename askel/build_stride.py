@@ -87,7 +87,9 @@ def forces_of(config: Config, folder: Path, particles: Particles, exchange: Exch
         return _reference(table.reference, particles, "forces.reference")
     from .md.energy_model import EnergyModel
 
-    interaction: Interaction = EnergyModel(model_path(str(table.model), folder), exchange=exchange)
+    interaction: Interaction = EnergyModel(
+        model_path(str(table.model), folder), backend=table.backend, exchange=exchange
+    )
     _try_forces(interaction, particles, f"forces.model = {table.model!r}", exchange)
     return interaction
 

@@ -256,6 +256,9 @@ class Forces(Table):
 
     reference: Name | None = Field(default=None, description="a calculator by name, such as copper-emt; askel models")
     model: Name | None = Field(default=None, description="an energy model: a name or a file")
+    backend: Literal["cpu", "torch"] = Field(
+        default="cpu", description="what computes the model: fused kernels, or the network as it is trained"
+    )
 
 
 class Thermostat(Table):

@@ -15,7 +15,11 @@ register(
         for backend in _BACKENDS
     }
     | {("open_pairs", backend): f"{_K}.pairs_{backend}:open_pairs" for backend in ("reference", "cpu")}
-    | {("layer", backend): f"{_K}.layer_{backend}:layer" for backend in ("reference", "cpu")}
+    | {
+        (operation, backend): f"{_K}.{operation}_{backend}:{operation}"
+        for operation in ("layer", "update_back", "messages_back")
+        for backend in ("reference", "cpu")
+    }
     | {("couple_tabulated", b): f"{_K}.tabulated_{b}:couple_tabulated" for b in ("reference", "cuda")}
     | {(name, "cuda"): f"{_K}.edges_cuda:{name}" for name in ("near_counts", "near_edges", "table_places")}
     | {
@@ -29,6 +33,7 @@ _PUBLIC = {
     "Architecture": "architecture",
     "Batch": "batch",
     "Engine": "engine",
+    "FusedEnergy": "fused_energy",
     "Graph": "graph",
     "Model": "model_file",
     "Network": "network",
@@ -41,6 +46,7 @@ __all__ = [
     "Architecture",
     "Batch",
     "Engine",
+    "FusedEnergy",
     "Graph",
     "Model",
     "Network",

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import ThreadpoolController
 
-from ..particles import SERIAL, Exchange, Halo, InputError, kernel_threads
+from ..particles import SERIAL, Exchange, Halo, InputError
 from ..particles.collective import together
-from .activations import hidden
 from .architecture import Architecture
-from .bases import cutoff_function, radial_basis, speed_basis, velocity_harmonics
+from .bases import speed_basis, velocity_harmonics
 from .conservation import conserve
 from .graph import ATOM_COST, Graph, neighbour_graph
 from .model_file import Model
 from .operations import Edges, Operations, operations
 from .paths import dimension
 from .pruning import VECTORS, kept_kinds, pruned
-from .tables import RadialTable, tabulate
+from .radial import TOLERANCE, RadialTables, refuse_close, shortest_pair
+from .threads import Threads
 
 FloatArray = NDArray[np.float64]
 
-#: Error of the tabulated radial functions, relative to their largest value.
-_TABLE_TOLERANCE = {"float32": 1e-6, "float64": 1e-9}
-#: Angstrom; pairs closer than this are refused where the model's card does not say what its training data held.
-_SHORTEST = 0.5
 #: Tables of the architecture that a forward pass reads.
 _SCALES = ("masses", "velocity_scale", "drift", "memory", "displacement_scale", "velocity_change_scale")
-#: Share of the shortest distance of the training data down to which a model may be asked.
-_CLOSER = 0.8
 
 
 class Engine:
@@ -53,6 +43,7 @@ class Engine:
     architecture : Architecture
     exchange : Exchange
     shortest : Angstrom, the shortest distance of a pair that is accepted
+    table : RadialTables, the tabulated radial weights
 
     Raises
     ------
@@ -73,18 +64,17 @@ class Engine:
             raise InputError(
                 f"this model has the head {model.architecture.head!r}; a stride needs one with head 'stride'"
             )
-        if dtype not in _TABLE_TOLERANCE:
+        if dtype not in TOLERANCE:
             raise InputError(f"dtype is {dtype!r}; expected 'float32' or 'float64'")
         self.architecture: Architecture = model.architecture
         self.dtype = np.dtype(dtype)
         self.card = model.card
         self.threads, self.exchange = threads, exchange
-        self._blas = ThreadpoolController().select(user_api="blas")
-        card_shortest = model.card.get("shortest_pair")
-        self.shortest = _CLOSER * float(card_shortest) if card_shortest else _SHORTEST
+        self._threads = Threads(threads)
+        self.shortest = shortest_pair(model.card)
         self._do: Operations = operations(backend, self.dtype)
-        self._exact = {name: np.asarray(w, np.float64) for name, w in model.weights.items()}
-        self._tables: dict[tuple[int, int], RadialTable] = {}
+        exact = {name: np.asarray(w, np.float64) for name, w in model.weights.items()}
+        self.table = RadialTables(self.architecture, exact, self.shortest, dtype)
         weights = pruned(self.architecture, model.weights)
         self._weights = {name: self._do.array(w) for name, w in weights.items()}
         self._scales = {name: self._do.array(getattr(self.architecture, name), np.float64) for name in _SCALES}
@@ -131,7 +121,7 @@ class Engine:
         if len(index) == 0 and self.exchange.size == 1:
             return np.zeros((0, 3)), np.zeros((0, 3))
         atoms = _Atoms.of(a, index, mass, position, velocity, starts)
-        with self._threaded():
+        with self._threads.given():
             return self._stride(atoms, cell, periodic, row)
 
     def _stride(self, atoms: _Atoms, cell: Any, periodic: Any, row: int) -> tuple[FloatArray, FloatArray]:
@@ -166,7 +156,9 @@ class Engine:
 
         same = (order, cell, periodic, atoms.starts) if self.exchange.size == 1 else None  # ghosts come and go
         edges = self._do.edges(graph, places[whole], self.architecture, same)
-        self._refuse_close(*edges.closest(), order)
+        length, *rows = edges.closest()
+        known = self.exchange.size == 1  # else rows mean nothing outside
+        refuse_close(length, self.shortest, (int(order[rows[0]]), int(order[rows[1]])) if known else None)
         return edges
 
     def _network(self, atoms: _Atoms, halo: Halo, edges: Edges, row: int) -> Any:
@@ -234,47 +226,6 @@ class Engine:
             rows = [np.zeros((len(species), a.speed_functions)), species, np.tile(chosen, (len(species), 1))]
             facts.append(do.array(np.concatenate([*rows, np.zeros((len(species), 1))], axis=1)))
         return do.xp.stack([self._weights[name] for name in names], 1), facts
-
-    # ------------------------------------------------------------------ pieces
-
-    def table(self, t: int, row: int) -> RadialTable:
-        """Return the tabulated radial weights of layer t for the stride of that row; made when first asked for."""
-        if (t, row) not in self._tables:
-            a, name = self.architecture, self.dtype.name
-            last = self._exact[f"{t}_radial_{len(a.radial_hidden)}"]
-            self._tables[t, row] = tabulate(
-                lambda length: self._radial(t, row, length), last, self.shortest, a.cutoff, _TABLE_TOLERANCE[name], name
-            )
-        return self._tables[t, row]
-
-    def _radial(self, t: int, row: int, length: FloatArray) -> FloatArray:
-        """Return what the last matrix makes the radial weights of, times the envelope, (E, hidden) float64."""
-        a, w = self.architecture, self._exact
-        inputs = radial_basis(length, w["bessel"], a, np)
-        if len(a.strides) > 1:
-            inputs = np.concatenate([inputs, np.tile(np.eye(len(a.strides))[row], (len(length), 1))], axis=1)
-        envelope = cutoff_function(length, a)[:, None] / math.sqrt(a.average_neighbours)
-        return hidden(w, f"{t}_radial", inputs)[0] * envelope
-
-    def _refuse_close(self, length: float, receiver: int, sender: int, order: NDArray[np.int64]) -> None:
-        if not length >= self.shortest:
-            names = "two atoms"
-            if self.exchange.size == 1:  # else rows mean nothing outside
-                names = "atoms {} and {}".format(*sorted((int(order[receiver]), int(order[sender]))))
-            raise InputError(
-                f"{names} are {length:.3g} Angstrom apart; this model knows pairs down to {self.shortest:.3g} Angstrom"
-            )
-
-    @contextlib.contextmanager
-    def _threaded(self) -> Iterator[None]:
-        """Give the threads to the kernels and one to BLAS: two pools that wait for work by spinning slow each other down."""
-        many = any(library.num_threads != 1 for library in self._blas.lib_controllers)
-        with self._blas.limit(limits=1) if many else contextlib.nullcontext():
-            if self.threads is None:
-                yield
-            else:
-                with kernel_threads(self.threads):
-                    yield
 
 
 @dataclass(frozen=True, eq=False, slots=True)

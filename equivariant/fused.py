@@ -1,4 +1,4 @@
-"""One layer of a network of strides on the CPU, by one kernel: its constants in the order in which the kernel reads."""
+"""One layer of a network on the CPU, by one kernel: its constants in the order in which the kernel reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROWS = 5
 
 
 class FusedLayer:
-    """Layer t of a network, which makes the kinds ``after``, by the kernel ``layer`` (``_kernels/layer_reference.py``).
+    """Layer t of a network of strides, made for the kinds ``after``, by the kernel ``layer`` (``layer_reference``).
 
     Called as ``operations.Layer`` says, with the edges of ``operations.HostEdges``.
     """
@@ -35,14 +35,15 @@ class FusedLayer:
         self._kernel, self._after, self._channels, self._speed = kernel, after, a.channels, f"{t}_speed"
         dtype = weights["species"].dtype
         self._perceptron = {name: w for name, w in weights.items() if name.startswith(self._speed)}
-        message = _joined([weights[f"{t}_message_{k}"] for k in range(len(middle))], a.channels)
-        speed = _joined([weights[f"{t}_speed_{len(a.speed_hidden)}"]], a.channels)
-        update = _joined([weights[f"{t}_update_{k}"] for k in range(len(after))], a.channels)
-        old, residual = _residual(before, after, {k: weights.get(f"{t}_residual_{k}") for k in range(len(after))})
-        self._gather = (*_tables(through, dtype), _kinds(through, middle), message)
-        self._turn = (speed, *_tables(last, dtype))
-        kinds = np.column_stack([_kinds(last, after), old])
-        self._update = (kinds, update, _joined(residual or [message[:0].reshape(0, a.channels)], a.channels))
+        message = joined([weights[f"{t}_message_{k}"] for k in range(len(middle))], a.channels)
+        speed = joined([weights[f"{t}_speed_{len(a.speed_hidden)}"]], a.channels)
+        update = joined([weights[f"{t}_update_{k}"] for k in range(len(after))], a.channels)
+        old, residual = residuals(before, after, {k: weights.get(f"{t}_residual_{k}") for k in range(len(after))})
+        self._gather = (*tables(through, dtype), kinds_of(through, middle), message)
+        self._turn = (speed, *tables(last, dtype))
+        kinds = np.column_stack([kinds_of(last, after), old])
+        self._kept = np.empty((0, 1 + sum(degree > 0 for degree, _ in after), a.channels), dtype)
+        self._update = (kinds, update, joined(residual or [message[:0].reshape(0, a.channels)], a.channels))
 
     def __call__(
         self,
@@ -60,19 +61,20 @@ class FusedLayer:
         out = aligned((len(x), dimension(self._after), self._channels), x.dtype)
         self._kernel(
             senders, edges.harmonics, edges.length, table.shortest, table.spacing, table.coefficients, edges.graph.sender,
-            edges.graph.start, *self._gather, turned, inner, *self._turn, *self._update, species, _block(len(x)), out,
+            edges.graph.start, *self._gather, turned, inner, *self._turn, *self._update, species, block_of(len(x)),
+            self._kept, out,
         )  # fmt: skip
         return out
 
 
-def _block(n: int) -> int:
+def block_of(n: int) -> int:
     """Return how many of n atoms a task takes: as many tasks for every thread, of rows that fill the blocks of ``matrices``."""
     threads = thread_count()
     tasks = max(-(-n // (_BLOCK * threads)), 1) * threads
     return -(-n // (tasks * _ROWS)) * _ROWS or _ROWS
 
 
-def _joined(matrices: list[NDArray], channels: int) -> NDArray:
+def joined(matrices: list[NDArray], channels: int) -> NDArray:
     """Return matrices (..., in, k C) one after another, each as (..., k, in, C): the kernel makes C columns at a time."""
     parts = [w.reshape(*w.shape[:-1], -1, channels) for w in matrices]
     blocks = [np.moveaxis(part, -2, -3).ravel() for part in parts]
@@ -80,7 +82,7 @@ def _joined(matrices: list[NDArray], channels: int) -> NDArray:
     return np.concatenate(blocks, out=out)
 
 
-def _residual(
+def residuals(
     before: Irreps, after: Irreps, weights: Mapping[int, NDArray | None]
 ) -> tuple[list[tuple[int, int]], list[NDArray]]:
     """Return for each kind (its first row among the old features or -1, where its matrices begin), and the matrices."""
@@ -96,11 +98,12 @@ def _residual(
     return places, matrices
 
 
-def _tables(through: Paths, dtype: np.dtype) -> tuple[NDArray, ...]:
+def tables(through: Paths, dtype: np.dtype) -> tuple[NDArray, ...]:
+    """Return the tables of paths as kernels read them."""
     return through.table, through.entries, through.values.astype(dtype)
 
 
-def _kinds(through: Paths, kinds: Irreps) -> NDArray[np.int64]:
+def kinds_of(through: Paths, kinds: Irreps) -> NDArray[np.int64]:
     """Return for each kind: first row of its block, its components, its paths, its first row among the features."""
     rows = np.cumsum([0, *(2 * degree + 1 for degree, _ in kinds)])[:-1]
     blocks = zip(through.blocks, rows, strict=True)

@@ -131,6 +131,19 @@ def shared_graph(
     return halo, graph.into(len(position))
 
 
+def filled_cell(cell: ArrayLike | None, periodic: NDArray[np.bool_]) -> FloatArray:
+    """Return three independent vectors (3, 3) of a cell, of length one where it has none and does not repeat.
+
+    Raises
+    ------
+    InputError : a periodic direction without a cell vector
+
+    """
+    box = _box(cell)
+    _refuse_flat(box, periodic)
+    return _filled(box, periodic)
+
+
 def _box(cell: ArrayLike | None) -> FloatArray:
     return np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=float)
 

@@ -51,6 +51,30 @@ def solid_harmonics(x: Any, y: Any, z: Any, l_max: int) -> list[Any]:
 
 
 @cache
+def slopes(l_max: int) -> tuple[NDArray[np.int64], FloatArray]:
+    r"""Return the derivatives of the solid harmonics: d(r^l Y_b)/dx_i = sum of value r^(l-1) Y_c over rows (b, i, c).
+
+    Returns
+    -------
+    (Q, 3) int64 rows (b, i, c), and (Q,) values
+
+    """
+    points = np.random.default_rng(0).normal(size=(64, 3))
+    values, step = np.stack(solid_harmonics(points[:, 0], points[:, 1], points[:, 2], l_max), axis=1), 1e-30
+    rows, factors = [], []
+    for axis in range(3):
+        moved = points + 1j * step * np.eye(3)[axis]
+        derivatives = np.stack(solid_harmonics(moved[:, 0], moved[:, 1], moved[:, 2], l_max), axis=1).imag / step
+        for degree in range(1, l_max + 1):
+            below, own = slice((degree - 1) ** 2, degree**2), slice(degree**2, (degree + 1) ** 2)
+            matrix = np.linalg.lstsq(values[:, below], derivatives[:, own], rcond=None)[0]
+            for c, b in np.argwhere(np.abs(matrix) > 1e-12).tolist():
+                rows.append((own.start + b, axis, below.start + c))
+                factors.append(matrix[c, b])
+    return np.array(rows, np.int64), np.array(factors)
+
+
+@cache
 def coupling(l_1: int, l_2: int, l_3: int) -> FloatArray:
     r"""Return C, (2 l_1 + 1, 2 l_2 + 1, 2 l_3 + 1): the one tensor that no rotation changes, of norm 1.
 

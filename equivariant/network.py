@@ -19,7 +19,7 @@ from .harmonics import solid_harmonics
 from .parameters import layer_irreps, parameters
 from .paths import Irreps, Paths, dimension, paths
 from .products import Links, couple
-from .pruning import VECTORS, kept_kinds, pruned
+from .pruning import VECTORS, kept_kinds, kinds_before, pruned
 
 Couple = Callable[[Paths, Links, Tensor, Tensor, Tensor], Tensor]
 
@@ -153,7 +153,7 @@ class Network(nn.Module):
         x, speed, y_own = self._first(batch, row, dtype)
         w = pruned(a, dict(self.weights.items()))
         for t in range(a.layers):
-            (before, middle, _), after = layer_irreps(a, t), kept_kinds(a, t)
+            before, middle, after = kinds_before(a, t), layer_irreps(a, t)[1], kept_kinds(a, t)
             last = through = paths(before, middle if self.moves else after, a.l_max)
             weights = _network(w, f"{t}_radial", inputs, envelope)
             sent = batch.senders(x)
@@ -172,8 +172,7 @@ class Network(nn.Module):
         a, w, s = self.architecture, self.weights, batch.species
         scalars = w["species"][s]
         if not self.moves:
-            others = scalars.new_zeros(batch.n, dimension(a.first_irreps) - 1, a.channels)
-            return torch.cat([scalars[:, None], others], 1), scalars, scalars
+            return scalars[:, None], scalars, scalars
         assert row is not None, "a network of strides knows the stride"
         reduced = batch.velocity / self._velocity_scale[s][:, None]
         heavier = torch.log(batch.mass / self._masses[s])[:, None]

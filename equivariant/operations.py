@@ -198,9 +198,10 @@ class Host:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class HostEdges:
-    """Edges in NumPy: their graph, lengths (E,) float64, and harmonics (E, B)."""
+    """Edges in NumPy: their graph, vectors (E, 3) and lengths (E,) float64, and harmonics (E, B)."""
 
     graph: Graph
+    vectors: FloatArray
     length: FloatArray
     harmonics: NDArray
 
@@ -212,7 +213,7 @@ class HostEdges:
         with np.errstate(all="ignore"):
             unit = vectors / length[:, None]
         rows = solid_harmonics(unit[:, 0], unit[:, 1], unit[:, 2], l_max)
-        return cls(graph, length, np.ascontiguousarray(np.stack(rows, axis=1), dtype))
+        return cls(graph, vectors, length, np.ascontiguousarray(np.stack(rows, axis=1), dtype))
 
     @property
     def counts(self) -> NDArray[np.int64]:

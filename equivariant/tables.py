@@ -41,6 +41,7 @@ class RadialTable:
         value
     bound : 3/128 h^4 max |f''''| relative to the same value (a bound of the error of cubic spline interpolation, with the
         derivative from the differences of the samples); both in exact arithmetic, the rounding of ``coefficients`` comes on top
+    slope_bound : 1/24 h^3 max |f''''| relative to the function's steepest slope, the same for the derivative
 
     """
 
@@ -49,6 +50,7 @@ class RadialTable:
     spacing: float
     error: float
     bound: float
+    slope_bound: float = math.nan
 
 
 def basis(fraction: FloatArray) -> FloatArray:
@@ -67,6 +69,7 @@ def tabulate(
     cutoff: float,
     tolerance: float,
     dtype: str = "float32",
+    slope_tolerance: float = math.inf,
 ) -> RadialTable:
     """Return a table of ``function`` @ ``mixing`` whose error is at most ``tolerance``, with about as few intervals as it takes.
 
@@ -78,13 +81,14 @@ def tabulate(
     mixing : (H, W) float64
     shortest, cutoff : Angstrom
     tolerance : relative to the largest value of ``function`` @ ``mixing``
+    slope_tolerance : what ``RadialTable.slope_bound`` may be at most
 
     Raises
     ------
     InputError : the tolerance cannot be reached
 
     """
-    intervals, error = _FIRST_INTERVALS, math.inf
+    intervals, error, slope_bound = _FIRST_INTERVALS, math.inf, math.inf
     while intervals <= _MOST_INTERVALS:
         coefficients, samples = _coefficients(function, shortest, cutoff, intervals)
         size = _largest(samples, mixing) or 1.0
@@ -94,12 +98,18 @@ def tabulate(
             _spline(coefficients, probe, intervals) - function(at) for probe, at in zip(_PROBES, lengths, strict=True)
         )
         error = max(_largest(wrong, mixing) for wrong in errors) / size
-        if error <= tolerance:
-            fourth = _largest(np.diff(samples, n=4, axis=0), mixing)
-            return RadialTable(_mixed(coefficients, mixing, dtype), shortest, h, error, 3.0 / 128.0 * fourth / size)
-        intervals = math.ceil(intervals * min(max(1.05 * (error / tolerance) ** 0.25, 1.1), 4.0))  # it falls with h^4
+        fourth, steepest = (_largest(np.diff(samples, n=n, axis=0), mixing) for n in (4, 1))
+        slope_bound = fourth / (24.0 * steepest) if steepest else 0.0
+        if error <= tolerance and slope_bound <= slope_tolerance:
+            bound = 3.0 / 128.0 * fourth / size
+            return RadialTable(_mixed(coefficients, mixing, dtype), shortest, h, error, bound, slope_bound)
+        more = max(
+            (error / tolerance) ** 0.25, (slope_bound / slope_tolerance) ** (1.0 / 3.0)
+        )  # they fall with h^4 and h^3
+        intervals = math.ceil(intervals * min(max(1.05 * more, 1.1), 4.0))
     raise InputError(
-        f"the radial functions cannot be tabulated to {tolerance:g} (reached {error:.1g}); use more layers"
+        f"the radial functions cannot be tabulated to {tolerance:g} (reached {error:.1g}), their slopes to {slope_tolerance:g} "
+        f"({slope_bound:.1g}); use more layers"
     )
 
 

@@ -32,8 +32,8 @@ class EnergyModelCalculator(Calculator):
     Parameters
     ----------
     model : name of a shipped model (``askel.md.models()``), path of a model file, or ``Model``
-    dtype : "float64", smooth enough for tight optimisation and finite differences, or "float32"
-    backend : one of ``askel.md.energy_model.BACKENDS``
+    dtype : "float64", smooth enough for tight optimisation and finite differences, or "float32", twice as fast
+    backend : "cpu", fused kernels and tabulated radial weights; "torch", the network as it is trained
 
     Raises
     ------

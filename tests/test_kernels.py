@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from askel.equivariant import Architecture, Graph
 from askel.equivariant.fused import FusedLayer
+from askel.equivariant.harmonics import slopes
 from askel.equivariant.operations import HostEdges
 from askel.equivariant.parameters import layer_irreps, parameters, speed_inputs
 from askel.equivariant.paths import dimension, paths
@@ -158,9 +159,49 @@ def layer(rng, weight):
     graph = Graph(rng.integers(0, n + 2, edges), receiver, np.zeros((edges, 3)), _first(receiver, n))
     harmonics = (a.l_max + 1) ** 2
     x, species = rng.normal(size=(n + 2, dimension(before), a.channels)), np.sort(rng.integers(0, 3, n))
-    links = HostEdges(graph, rng.uniform(0.5, 3.0, edges), rng.normal(size=(edges, harmonics)))
+    links = HostEdges(graph, np.zeros((edges, 3)), rng.uniform(0.5, 3.0, edges), rng.normal(size=(edges, harmonics)))
     one(table, x[:n], x, links, rng.normal(size=(n, speed_inputs(a))), rng.normal(size=(n, harmonics)), species, None)
     return tuple(caught[:-1]), (np.full_like(caught[-1], np.nan),)
+
+
+def _kinds(table):
+    """Return for each kind out: first row of its block, components, paths, first row among the features."""
+    rows = np.cumsum([0, *(2 * degree + 1 for degree, _ in table.irreps_out)])[:-1]
+    blocks = zip(table.blocks, rows, strict=True)
+    return np.array([(first, 2 * degree + 1, width, row) for (first, degree, width), row in blocks])
+
+
+def update_back(rng, weight):
+    before, after = (
+        ((0, 1), (1, -1), (2, 1)),
+        ((0, 1), (0, -1), (1, -1), (1, 1)) if weight else ((0, 1), (1, -1), (3, -1)),
+    )
+    kinds, (n, c), columns = _kinds(paths(before, after, 3)), (23, 19), 3
+    first = {kind: dimension(before[:k]) for k, kind in enumerate(before)}
+    old = np.array([(first.get(kind, -1), 2 * k * columns * c * c) for k, kind in enumerate(after)])
+    sizes = ((n, dimension(after), c), (n, dimension(after), c), (n, columns, c))
+    g, new, kept = (rng.uniform(0.0, 1.0, size) for size in sizes)
+    residual = rng.normal(size=2 * len(after) * columns * c * c)
+    species = np.sort(rng.integers(0, 2, n))
+    out = (np.full((n, columns + dimension(after) - 1, c), np.nan), np.full((n, dimension(before), c), np.nan))
+    return (g, new, kept, np.column_stack([kinds, old]), residual, species, 7), out
+
+
+def messages_back(rng, weight):
+    kinds = ((0, 1), (0, -1), (1, -1), (1, 1), (2, 1)) if weight else ((0, 1), (1, -1), (3, -1))
+    l_max = kinds[-1][0]
+    table, (n, ghosts, edges, c) = paths(kinds, kinds, l_max), (9, 2, 61, 19)
+    receiver, columns = np.sort(rng.integers(0, n - 1, edges)), 1 + sum(degree > 0 for degree, _ in kinds)
+    unit = rng.normal(size=(edges, 3))
+    unit /= np.linalg.norm(unit, axis=1)[:, None]
+    y = np.concatenate([np.ones((edges, 1)), 3**0.5 * unit, rng.normal(size=(edges, (l_max + 1) ** 2 - 4))], axis=1)
+    radial = (rng.uniform(0.5, 3.0, edges), 0.5, 0.625, rng.normal(size=(7, table.n * c)))
+    x, pulled = (rng.normal(size=size) for size in ((n, table.dim_in, c), (n + ghosts, columns + table.dim_in - 1, c)))
+    update = rng.normal(size=c * c * (table.n + (columns - 1) * table.blocks[0][2]))
+    layout = (table.table, table.entries, table.values, *slopes(l_max), _kinds(table), update)
+    inputs = (x, pulled, y, *radial, rng.integers(0, n + ghosts, edges), _first(receiver, n), *layout, 4)
+    sums = (rng.normal(size=(n, table.dim_in, c)), rng.normal(size=(edges, 3)))
+    return inputs, (np.full((n + ghosts, table.rows, c), np.nan), *sums)
 
 
 def open_pairs(rng, weight):
@@ -181,7 +222,7 @@ SAMPLES = {
     for f in (
         acceleration, acceleration_compact, acceleration_jerk, acceleration_tide, fmm, octree,
         chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
-        hilbert_index, layer, open_pairs, post_newtonian,
+        hilbert_index, layer, messages_back, open_pairs, post_newtonian, update_back,
     )
 }  # fmt: skip
 

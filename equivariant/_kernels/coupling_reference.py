@@ -23,7 +23,8 @@ import numpy as np
 STATUS_OK = 0
 
 
-def _mixing(path, y, entries, values):
+def mixing_of(path, y, entries, values):
+    """Return the matrices M of a path, (E, 2 l_3 + 1, 2 l_1 + 1)."""
     size_out, size_in, offset = path[2], path[1], path[7]
     mixing = np.zeros((len(y), size_out * size_in), dtype=y.dtype)
     for (place, harmonic), value in zip(entries, values, strict=True):
@@ -45,7 +46,7 @@ def couple(x, y, w, sender, receiver, start, table, entries, values, out):
     out[...] = 0.0
     for p, path in enumerate(table):
         sent = x[sender][:, path[0] : path[0] + path[1]]
-        moved = np.einsum("eka,eac,ec->ekc", _mixing(path, y, entries, values), sent, w[:, p])
+        moved = np.einsum("eka,eac,ec->ekc", mixing_of(path, y, entries, values), sent, w[:, p])
         np.add.at(_block(out, path, n, channels), receiver, moved)
     return STATUS_OK
 
@@ -56,7 +57,7 @@ def couple_x(g, y, w, sender, receiver, order, start, table, entries, values, ou
     out[...] = 0.0
     for p, path in enumerate(table):
         pulled = _block(g, path, len(g) // (channels * _rows(table)), channels)[receiver]
-        moved = np.einsum("eka,ekc,ec->eac", _mixing(path, y, entries, values), pulled, w[:, p])
+        moved = np.einsum("eka,ekc,ec->eac", mixing_of(path, y, entries, values), pulled, w[:, p])
         np.add.at(out[:, path[0] : path[0] + path[1]], sender, moved)
     return STATUS_OK
 
@@ -67,7 +68,7 @@ def couple_w(x, y, g, sender, receiver, table, entries, values, out):
     for p, path in enumerate(table):
         sent = x[sender][:, path[0] : path[0] + path[1]]
         pulled = _block(g, path, len(g) // (channels * _rows(table)), channels)[receiver]
-        out[:, p] = np.einsum("eka,eac,ekc->ec", _mixing(path, y, entries, values), sent, pulled)
+        out[:, p] = np.einsum("eka,eac,ekc->ec", mixing_of(path, y, entries, values), sent, pulled)
     return STATUS_OK
 
 

@@ -133,10 +133,23 @@ def add_run(
 @njit(**OPTIONS)
 def mix_group(y, first, count, entries, values, mixing):
     """Overwrite ``mixing`` with the matrices of rows first ... first + count - 1 of y, side by side."""
-    side = np.zeros((y.shape[1], GROUP), y.dtype)
+    side = np.empty((y.shape[1], GROUP), y.dtype)
+    beside(y, first, count, side)
+    mix_beside(side, entries, values, mixing)
+
+
+@njit(**OPTIONS)
+def beside(y, first, count, side):
+    """Overwrite ``side`` (B, GROUP) with the transpose of rows first ... first + count - 1 of y, and zeros after them."""
+    side[:] = 0.0
     for e in range(count):
         for b in range(y.shape[1]):
             side[b, e] = y[first + e, b]
+
+
+@njit(**OPTIONS)
+def mix_beside(side, entries, values, mixing):
+    """Overwrite ``mixing`` with the matrices of harmonics that lie side by side (B, GROUP)."""
     mixing[:] = 0.0
     for q in range(len(values)):
         place, harmonic, value = entries[q, 0] * GROUP, entries[q, 1], values[q]

@@ -34,7 +34,7 @@ _power_of_two = _make_power_of_two()
 
 
 @njit(**OPTIONS)
-def _sigmoid(x, factorials):
+def sigmoid(x, factorials):
     """Return 1/(1 + exp(-x)); exp by its series about the nearest power of two."""
     real = factorials.dtype.type
     z = min(max(-x, real(-80.0)), real(80.0))
@@ -50,7 +50,8 @@ def _sigmoid(x, factorials):
 def gate(scalars, kinds, out):
     """Overwrite scalars (even: silu, odd: tanh) of ``out`` (n, D, C), and multiply the others by their gates.
 
-    ``scalars`` (n, 1 + gates, C): the even scalars, then one gate for each kind of a higher degree
+    ``scalars`` (n, 1 + gates, C): the even scalars before, then one gate for each kind of a higher degree, which becomes
+    its sigmoid
     """
     count, channels = out.shape[0], out.shape[2]
     factorials = _INVERSE_FACTORIALS.astype(out.dtype)
@@ -64,16 +65,53 @@ def gate(scalars, kinds, out):
             if k == 0:
                 value = scalars[i, 0]
                 for c in range(channels):
-                    target[c] = gain * value[c] * _sigmoid(value[c], factorials)
+                    target[c] = gain * value[c] * sigmoid(value[c], factorials)
             elif height == 1:
                 for c in range(channels):
-                    target[c] = two * _sigmoid(two * target[c], factorials) - one
+                    target[c] = two * sigmoid(two * target[c], factorials) - one
             else:
                 factor = scalars[i, used]
                 for c in range(channels):
-                    factor[c] = _sigmoid(factor[c], factorials)
+                    factor[c] = sigmoid(factor[c], factorials)
                 for m in range(height):
                     target = out[i, row + m]
                     for c in range(channels):
                         target[c] *= factor[c]
+                used += 1
+
+
+@njit(**OPTIONS)
+def ungate(g, new, scalars, kinds, out):
+    """Overwrite ``out`` (n, columns + D - 1, C) with the gradient by what the gate took, from that by what it made.
+
+    ``g`` (n, D, C) the gradient by the features ``new`` (n, D, C) that ``gate`` made; ``scalars`` as it left them. First rows of
+    ``out``: the even scalars and the gates, then all rows of the other kinds.
+    """
+    count, channels, columns = g.shape[0], g.shape[2], scalars.shape[1]
+    factorials = _INVERSE_FACTORIALS.astype(g.dtype)
+    real = factorials.dtype.type
+    gain, one = real(_SILU_GAIN), real(1.0)
+    for i in range(count):
+        used = 1
+        for k in range(len(kinds)):
+            height, row = kinds[k, 1], kinds[k, 3]
+            pull, made, target = g[i, row], new[i, row], out[i, 0 if k == 0 else columns - 1 + row]
+            if k == 0:
+                value = scalars[i, 0]
+                for c in range(channels):
+                    s = sigmoid(value[c], factorials)
+                    target[c] = gain * pull[c] * s * (one + value[c] * (one - s))
+            elif height == 1:
+                for c in range(channels):
+                    target[c] = pull[c] * (one - made[c] * made[c])
+            else:
+                factor, below = scalars[i, used], out[i, used]
+                below[:] = real(0.0)
+                for m in range(height):
+                    pull, made, target = g[i, row + m], new[i, row + m], out[i, columns - 1 + row + m]
+                    for c in range(channels):
+                        target[c] = pull[c] * factor[c]
+                        below[c] += pull[c] * made[c]
+                for c in range(channels):
+                    below[c] *= one - factor[c]
                 used += 1

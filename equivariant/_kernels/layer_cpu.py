@@ -1,4 +1,4 @@
-"""One layer of a network of strides, numba on the CPU; `layer_reference` has the equations and the legend.
+"""One layer of a network, numba on the CPU; `layer_reference` has the equations and the legend.
 
 A task takes a block of atoms through the whole layer, so that messages and what is made of them stay in the cache of a
 core, and threads meet once a layer. Every atom is summed by one thread in one order: results depend neither on the number of
@@ -20,12 +20,12 @@ _LINE = 64  # bytes of a line of the cache
 @njit(parallel=True, **OPTIONS)
 def layer(
     x, y, length, shortest, spacing, table, sender, start, through, through_entries, through_values, through_kinds, message,
-    turned, hidden, speed, last, last_entries, last_values, last_kinds, update, residual, species, block, out,
+    turned, hidden, speed, last, last_entries, last_values, last_kinds, update, residual, species, block, kept, out,
 ):  # fmt: skip
-    """Overwrite ``out`` with the features after the layer."""
-    n, channels = len(start) - 1, x.shape[2]
+    """Overwrite ``out`` with the features after the layer, and ``kept`` with what the backward pass needs, if it has rows."""
+    n, channels, turns = len(start) - 1, x.shape[2], len(last) > 0
     most = max(np.max(through_kinds[:, 1]), np.max(last_kinds[:, 1]))
-    middle_rows = through_kinds[-1, 3] + through_kinds[-1, 1]
+    middle_rows, columns = through_kinds[-1, 3] + through_kinds[-1, 1], kept.shape[1]
     for task in prange((n + block - 1) // block):
         begin = task * block
         count = min(n, begin + block) - begin
@@ -35,14 +35,19 @@ def layer(
             x, y, length, shortest, spacing, table, sender, start, through, through_entries, through_values, begin, count,
             messages,
         )  # fmt: skip
-        middle = aligned(count * middle_rows * channels, x.dtype)
-        _mix(messages, through_kinds, message, count, channels, middle_rows, at, to, middle)
-        updates = aligned(_rows(last) * count * channels, x.dtype)
-        _turn(
-            middle, middle_rows, turned, hidden, speed, last, last_entries, last_values, begin, count, channels, at, to,
-            updates,
-        )  # fmt: skip
-        _update(x, updates, last_kinds, update, residual, species, begin, count, at, to, out)
+        if turns:
+            middle = aligned(count * middle_rows * channels, x.dtype)
+            _mix(messages, through_kinds, message, count, channels, middle_rows, at, to, middle)
+            messages = aligned(_rows(last) * count * channels, x.dtype)
+            _turn(
+                middle, middle_rows, turned, hidden, speed, last, last_entries, last_values, begin, count, channels, at, to,
+                messages,
+            )  # fmt: skip
+        if len(kept):
+            scalars = kept[begin : begin + count]
+        else:
+            scalars = aligned(count * columns * channels, x.dtype).reshape(count, columns, channels)
+        _update(x, messages, last_kinds, update, residual, species, begin, count, at, to, scalars, out)
     return STATUS_OK
 
 
@@ -75,7 +80,7 @@ def _gather(
             some = min(GROUP, end - first)
             mix_group(y, first, some, entries, values, mixing)
             for e in range(some):
-                _radial(length[first + e], shortest, spacing, table, weights[e * width : (e + 1) * width])
+                radial(length[first + e], shortest, spacing, table, weights[e * width : (e + 1) * width])
             for p in range(paths):
                 row = layout[p, 3] * count + i * layout[p, 4] + layout[p, 6]
                 add_run(
@@ -86,7 +91,7 @@ def _gather(
 
 
 @njit(**OPTIONS)
-def _radial(length, shortest, spacing, table, out):
+def radial(length, shortest, spacing, table, out):
     """Overwrite ``out`` with the spline at a length."""
     scaled = (length - shortest) / spacing
     place = min(int(scaled), len(table) - 4)
@@ -98,6 +103,24 @@ def _radial(length, shortest, spacing, table, out):
     c0, c1, c2, c3 = table[place], table[place + 1], table[place + 2], table[place + 3]
     for k in range(len(out)):
         out[k] = b0 * c0[k] + b1 * c1[k] + b2 * c2[k] + b3 * c3[k]
+
+
+@njit(**OPTIONS)
+def radial_slope(length, shortest, spacing, table, out, slope):
+    """Overwrite ``out`` with the spline at a length and ``slope`` with its exact derivative, per Angstrom."""
+    scaled = (length - shortest) / spacing
+    place = min(int(scaled), len(table) - 4)
+    u = scaled - place
+    v = 1.0 - u
+    real = out.dtype.type
+    b0, b3 = real(v * v * v / 6.0), real(u * u * u / 6.0)
+    b1, b2 = real((3.0 * u * u * (u - 2.0) + 4.0) / 6.0), real((3.0 * v * v * (v - 2.0) + 4.0) / 6.0)
+    s0, s3 = real(-0.5 * v * v / spacing), real(0.5 * u * u / spacing)
+    s1, s2 = real(0.5 * u * (3.0 * u - 4.0) / spacing), real(-0.5 * v * (3.0 * v - 4.0) / spacing)
+    c0, c1, c2, c3 = table[place], table[place + 1], table[place + 2], table[place + 3]
+    for k in range(len(out)):
+        out[k] = b0 * c0[k] + b1 * c1[k] + b2 * c2[k] + b3 * c3[k]
+        slope[k] = s0 * c0[k] + s1 * c1[k] + s2 * c2[k] + s3 * c3[k]
 
 
 @njit(**OPTIONS)
@@ -145,19 +168,17 @@ def _turn(
 
 
 @njit(**OPTIONS)
-def _update(x, updates, kinds, weights, residual, species, begin, count, at, to, out):
-    """Overwrite the rows of ``out`` with gate(linear combinations + residual)."""
-    channels, dim, dim_in = out.shape[2], out.shape[1], x.shape[1]
-    columns = 1 + np.sum(kinds[1:, 1] > 1)
-    scalars = aligned(count * columns * channels, out.dtype)
-    flat, old = out.reshape(-1), x.reshape(-1)
+def _update(x, updates, kinds, weights, residual, species, begin, count, at, to, scalars, out):
+    """Overwrite the rows of ``out`` with gate(linear combinations + residual); ``scalars`` as ``gate`` leaves them."""
+    channels, dim, dim_in, columns = out.shape[2], out.shape[1], x.shape[1], scalars.shape[1]
+    flat, old, heads = out.reshape(-1), x.reshape(-1), scalars.reshape(-1)
     v = 0
     for k in range(len(kinds)):
         first, height, width, row = kinds[k, 0], kinds[k, 1], kinds[k, 2], kinds[k, 3]
         own, place = kinds[k, 4], kinds[k, 5]
         fan_in = width * channels
         for j in range(columns if k == 0 else 1):
-            target = scalars if k == 0 else flat
+            target = heads if k == 0 else flat
             o = j * channels if k == 0 else (begin * dim + row) * channels
             spread(at, count, height, height * fan_in, fan_in)
             spread(to, count, height, (columns if k == 0 else dim) * channels, channels)
@@ -178,4 +199,4 @@ def _update(x, updates, kinds, weights, residual, species, begin, count, at, to,
                         (end - i) * height, channels, residual, matrix, channels, True,
                     )  # fmt: skip
                     i = end
-    gate(scalars.reshape(count, columns, channels), kinds, out[begin : begin + count])
+    gate(scalars, kinds, out[begin : begin + count])

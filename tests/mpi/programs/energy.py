@@ -54,9 +54,9 @@ def scattered(exchange, whole):
     return whole.select(whole.identity % givers == exchange.rank)
 
 
-def evaluated(model, particles, exchange, dtype):
+def evaluated(model, particles, exchange, dtype, backend="cpu"):
     out = Evaluation(particles.n, WANTS)
-    EnergyModel(model, dtype=dtype, exchange=exchange).evaluate(particles, out)
+    EnergyModel(model, dtype=dtype, backend=backend, exchange=exchange).evaluate(particles, out)
     return out
 
 
@@ -68,11 +68,11 @@ def largest(a, b):
     return float(np.abs(a - b).max() / np.abs(b).max())
 
 
-def check(world, name, model, whole, share, dtype):
+def check(world, name, model, whole, share, dtype, backend="cpu"):
     exchange = RankExchange(world)
     mine = share(exchange, whole)
     exchange.traffic.clear()
-    out = evaluated(model, mine, exchange, dtype)
+    out = evaluated(model, mine, exchange, dtype, backend)
     energy, virial = summed(exchange, out)
     traffic = exchange.traffic.bytes
     forward, back = (exchange.reduce(traffic.get(k, 0), "sum") for k in ("halo", "reverse"))
@@ -81,7 +81,7 @@ def check(world, name, model, whole, share, dtype):
     together = gather(exchange, carrier)
     if exchange.rank:
         return
-    one = evaluated(model, whole, SERIAL, dtype)
+    one = evaluated(model, whole, SERIAL, dtype, backend)
     order = np.argsort(together.identity)
     errors = {
         "energy": abs(energy / one.potential_energy - 1.0),
@@ -91,22 +91,25 @@ def check(world, name, model, whole, share, dtype):
     assert max(errors.values()) <= BOUNDS[dtype], (name, dtype, errors)
     if world.size > 1:
         assert errors["forces"] > 0.0, "the sums are in another order"
-        check_bytes(model.architecture, forward, back, np.dtype(dtype).itemsize)
-    print("ok", name, share.__name__, dtype, f"{max(errors.values()):.1e}", flush=True)
+        check_bytes(model.architecture, forward, back, np.dtype(dtype).itemsize, backend)
+    print("ok", name, share.__name__, dtype, backend, f"{max(errors.values()):.1e}", flush=True)
 
 
-def check_bytes(a, forward, back, width):
-    """Positions go to ghosts twice (for the graph, and to be differentiated) and return once; features go and return a layer.
+def check_bytes(a, forward, back, width, backend):
+    """Positions go to ghosts and forces return; features go a layer, and in the backward pass what their messages need.
 
-    The features before the first layer depend on no position: nothing of them comes back.
+    In torch positions go twice (for the graph, and to be differentiated), and the gradients of features return, but of the
+    first, which depend on no position.
     """
-    from askel.equivariant.parameters import layer_irreps
     from askel.equivariant.paths import dimension
+    from askel.equivariant.pruning import kept_kinds, kinds_before
 
-    rows = [dimension(layer_irreps(a, t)[0]) * a.channels * width for t in range(a.layers)]
-    ghosts, rest = divmod(forward, 2 * 24 + sum(rows))
+    rows = [dimension(kinds_before(a, t)) for t in range(a.layers)]
+    after = [dimension(kept_kinds(a, t)) + sum(degree > 0 for degree, _ in kept_kinds(a, t)) for t in range(a.layers)]
+    places, there, returned = (2, rows, rows[1:]) if backend == "torch" else (1, rows + after, [])
+    ghosts, rest = divmod(forward, places * 24 + sum(there) * a.channels * width)
     assert rest == 0 and ghosts > 0
-    assert back == ghosts * (24 + sum(rows[1:]))
+    assert back == ghosts * (24 + sum(returned) * a.channels * width)
 
 
 def check_differences(world, model, whole):
@@ -185,6 +188,7 @@ if __name__ == "__main__":
         check(world, "copper", shipped, crystal, on_the_curve, dtype)
         check(world, "molecule", random, cluster, scattered, dtype)
     check(world, "copper", shipped, crystal, scattered, "float64")
+    check(world, "copper", shipped, crystal, on_the_curve, "float64", "torch")
     check_differences(world, shipped, crystal)
     check_differences(world, random, cluster)
     check_dynamics(world, shipped, copper(2))
