@@ -253,6 +253,7 @@ def _controlled(
     folder: Path,
     exchange: Exchange,
 ) -> tuple[ErrorControlled, list[str]]:
+    from .md.energy_drift import drift_of
     from .md.error_control import ErrorControlled
 
     table = config.error_control
@@ -268,10 +269,14 @@ def _controlled(
     fallback = None if table.fallback is None else _fallback(table, particles, forces, exchange)
     if fallback is None:
         notes.append("error_control: there is no fallback; a stride that is rejected at its shortest ends the run")
+    drift = None if table.drift is False else drift_of(forces if fallback is None else fallback.method.interaction)
+    if table.drift and drift is None:
+        raise InputError("error_control.drift = true needs energies: add [forces] or a fallback that has them")
     temperature = table.temperature or (None if bath is None else bath.temperature) or None
     controlled = ErrorControlled(
         stride,
         estimators=estimators,
+        drift=drift,
         fallback=fallback,
         tolerance=table.tolerance,
         calibration=calibration,

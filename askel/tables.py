@@ -306,6 +306,11 @@ class ErrorControl(Table):
         "are known, and doubling (or reversibility where no stride is half of another)",
     )
     tolerance: Positive = Field(default=3.0, description="largest defect, in multiples of a typical one")
+    drift: bool | None = Field(
+        default=None,
+        description="add up the energy defects of all strides and take the sum out, for one energy a stride, by [forces] or the "
+        "fallback; when not given, where there is one of them",
+    )
     temperature: Temperature | None = Field(default=None, description="K; that of the thermostat when not given")
     fallback: Name | None = Field(
         default=None, description="what takes over: a calculator by name, or 'forces' for that of [forces]"

@@ -1,6 +1,6 @@
 """The shipped long strides, judged against what they were trained on: the record behind docs/models.
 
-    python benchmarks/stride_models.py FOLDER [--models copper-32fs ...] [--output benchmarks/results/stride_models.json]
+    python benchmarks/stride_models.py FOLDER [--models copper-16-32fs ...] [--output benchmarks/results/stride_models.json]
 
 FOLDER holds, for every reference, ``<reference>_test.h5`` (held-out NVE segments, ``askel data --test``) and
 ``<reference>_reference.h5`` (runs at 300 K). Every model is judged as ``askel evaluate`` does; the speed of the reference on
@@ -16,7 +16,7 @@ from machine import machine, versions
 
 #: model -> reference, thermostat, its time constant (fs), what it acts on, seeds, duration of each (fs)
 MODELS = {
-    "copper-32fs": ("copper-emt", "nose-hoover", 320.0, "all", 4, 32_000.0),
+    "copper-16-32fs": ("copper-emt", "nose-hoover", 320.0, "all", 4, 32_000.0),
     "quartz-30fs": ("quartz-bks", "langevin", 450.0, "all", 4, 30_000.0),
     "water-5fs": ("water-spcfw", "bussi", 50.0, "molecules", 4, 25_000.0),
     "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 70.0, "all", 8, 100_002.0),
@@ -77,21 +77,30 @@ def under_bussi(name, start, strides=3000):
 
 
 def judged(name, folder):
-    """Judge one model; write its card's table and picture; return the record."""
+    """Judge one model at each of its strides; write its card's tables and picture; return the record, of the longest first."""
     from askel.md.judging.model import run_and_judge
     from askel.md.judging.plot import plot
+    from askel.md.model_library import models
 
     reference, kind, constant, groups, seeds, duration = MODELS[name]
-    judgement = run_and_judge(
-        name, folder / f"{reference}_reference.h5", temperature=TEMPERATURE, duration=duration, thermostat_kind=kind,
-        time_constant=constant, groups=groups, seeds=seeds, one_step=folder / f"{reference}_test.h5",
-    )  # fmt: skip
-    print(judgement.table(), flush=True)
     target = ROOT / "docs" / "models"
     target.mkdir(exist_ok=True)
-    (target / f"{name}.md").write_text(judgement.to_markdown() + "\n", encoding="utf-8")
-    plot(judgement, target / f"{name}.png")
-    return json.loads(judgement.to_json())
+    found = {}
+    for stride in sorted(models()[name]["strides_fs"], reverse=True):
+        judgement = run_and_judge(
+            name, folder / f"{reference}_reference.h5", temperature=TEMPERATURE, duration=duration, stride=stride,
+            thermostat_kind=kind, time_constant=constant, groups=groups, seeds=seeds,
+            one_step=folder / f"{reference}_test.h5",
+        )  # fmt: skip
+        print(judgement.table(), flush=True)
+        tables = [] if not found else [(target / f"{name}.md").read_text(encoding="utf-8")]
+        (target / f"{name}.md").write_text("\n".join([*tables, judgement.to_markdown() + "\n"]), encoding="utf-8")
+        if found:
+            found.setdefault("shorter_strides", {})[f"{stride:g}"] = json.loads(judgement.to_json())
+        else:
+            plot(judgement, target / f"{name}.png")
+            found = json.loads(judgement.to_json())
+    return found
 
 
 def beside(name, folder):

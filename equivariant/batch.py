@@ -117,6 +117,24 @@ class Batch:
         """Return the same atoms and edges in another state."""
         return replace(self, position=position, velocity=velocity)
 
+    def part(self, rows: NDArray[np.int64]) -> tuple[Batch, Tensor]:
+        """Return the frames ``rows`` (ascending) as a batch, and the mask (N,) of their atoms; of one rank."""
+        assert self.halo is None, "frames of atoms that are shared out among ranks cannot be parted"
+        chosen = torch.zeros(self.n_frames, dtype=torch.bool, device=self.frame.device)
+        chosen[torch.from_numpy(rows)] = True
+        atoms = chosen[self.frame]
+        edges = atoms[self.receiver]
+        new = torch.cumsum(atoms, 0) - 1
+        frame = (torch.cumsum(chosen, 0) - 1)[self.frame[atoms]]
+        by_atom: dict[str, Any] = {k: getattr(self, k)[atoms] for k in ("position", "velocity", "mass", "species")}
+        by_frame: dict[str, Any] = {"stride": self.stride[chosen], "open": self.open[chosen]}
+        ends: dict[str, Any] = {
+            "sender": new[self.sender[edges]],
+            "receiver": new[self.receiver[edges]],
+            "shift": self.shift[edges],
+        }
+        return Batch(**by_atom, **by_frame, **ends, frame=frame), atoms
+
     def to(self, device: str) -> Batch:
         """Return the batch on another device."""
         tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}

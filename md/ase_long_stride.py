@@ -48,7 +48,7 @@ class LongStride(MolecularDynamics):
     | ``taup``, ``compressibility_au`` | of the barostat: time, Angstrom^3/eV (needed: sets its speed alone) | 100 strides |
     | ``coupling``, ``pressure_interval`` | "isotropic" or "axes"; strides from one rescaling to the next | "isotropic", 10 |
     | ``tolerance`` | error control (``askel.md.ErrorControlled``): multiples of a typical defect that are accepted | 3, if any |
-    | ``fallback`` | of error control: ASE calculator whose forces do what is refused, or an ``askel.md.Fallback`` | none |
+    | ``fallback`` | of error control: calculator, forces for what is refused, energies against drift; or a ``Fallback`` | none |
     | ``estimators`` | of error control | doubling or reversibility, and the range of the training data where the card has it |
     | ``trajectory``, ``logfile``, ``loginterval``, ``append_trajectory`` | as of every ASE dynamics | |
     | ``rng`` | seed (int), or a NumPy generator that one is drawn from; ``.seed`` says which it became | fresh |

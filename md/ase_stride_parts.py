@@ -18,6 +18,7 @@ from .ase_baths import DEFAULT, bath, target_of
 from .ase_interaction import AseInteraction
 from .barostat import Barostatted, CellRescaling
 from .calibration import Calibration
+from .energy_drift import drift_of
 from .error_control import TOLERANCE, ErrorControlled
 from .estimator import Estimator, is_known
 from .estimators import DoublingDefect, ReversibilityDefect, TrainingRange
@@ -94,11 +95,12 @@ class StrideOptions:
     def _controlled(self, atoms: Atoms) -> Propagator:
         if self.fallback is None and self.tolerance is None and self.estimators is None:
             return self.stride
-        calibration = calibration_of(self.stride)
+        calibration, fallback = calibration_of(self.stride), self._fallback(atoms)
         return ErrorControlled(
             self.stride,
             estimators=self._default_estimators(calibration) if self.estimators is None else self.estimators,
-            fallback=self._fallback(atoms),
+            drift=None if fallback is None else drift_of(fallback.method.interaction),
+            fallback=fallback,
             tolerance=TOLERANCE if self.tolerance is None else self.tolerance,
             calibration=calibration,
             temperature=self.temperature_K,

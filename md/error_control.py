@@ -15,6 +15,7 @@ from ..integrators import Capabilities, Change, ErrorPerStep, Outcome, Propagato
 from ..integrators.report import combine_statistics
 from ..particles import SERIAL, Exchange, InputError, Particles
 from .calibration import Calibration, kinetic_temperature
+from .energy_drift import EnergyDrift
 from .estimator import SAME_STRIDE, Context, Estimator, FloatArray, Unscored
 from .fallback import Fallback
 from .stride import LearnedStride
@@ -73,6 +74,8 @@ class ErrorControlled:
        strides stand.
     4. Otherwise a shorter stride that the model was trained for is tried, as often as needed, by the same rules.
     5. There is none: the fall-back does the region, or all atoms.
+    6. With ``drift``: the energy defects of all that stands are added up, and a sum that would shift the temperature is taken
+       out of the velocities, for the price of one energy and no force (``EnergyDrift``).
 
     Which stride is tried first next time follows the proportional-integral law of ``ErrorPerStep`` with the worst score of
     the atoms that stand. When the fall-back fails too, the last good state is restored, and the step reports its outcome
@@ -85,6 +88,7 @@ class ErrorControlled:
     ----------
     stride : LearnedStride, or another propagator with a set of strides
     estimators : Estimator, in the order of asking; the cheap ones first
+    drift : EnergyDrift, or None: errors that point the same way in every stride go on adding up
     fallback : Fallback, or None: a stride that is rejected at its shortest fails
     tolerance : in multiples of typical defects; the dial between cost and accuracy
     calibration : Calibration, typical defects; without one, those of the estimators
@@ -105,6 +109,7 @@ class ErrorControlled:
         stride: Propagator,
         *,
         estimators: Sequence[Estimator],
+        drift: EnergyDrift | None = None,
         fallback: Fallback | None = None,
         tolerance: float = TOLERANCE,
         calibration: Calibration | None = None,
@@ -128,6 +133,7 @@ class ErrorControlled:
         for estimator in estimators:
             estimator.check(able.strides)
         self.stride, self.estimators, self.fallback, self.exchange = stride, tuple(estimators), fallback, exchange
+        self.drift = drift
         self.tolerance, self.calibration, self.retry_above = float(tolerance), calibration, float(retry_above)
         self.temperature = calibration.temperature if temperature is None and calibration is not None else temperature
         self.capabilities = Capabilities(order=None, strides=able.strides, largest_group=able.largest_group)
@@ -214,6 +220,7 @@ class _Run:
         self._count(strides_tried=1.0)
         if not self._any(verdict.offenders):
             self._accept(verdict, step, span, "strides_accepted")
+            self._settle(before, memory, step, span)
             return None
         fallback = self.method.fallback
         rows = None if fallback is None else fallback.rows(before, verdict.offenders)
@@ -269,7 +276,20 @@ class _Run:
             self._count(strides_replaced=1.0, atom_time=self._sum(before.n) * abs(span))
         else:
             self._accept(verdict, step, span, "strides_repaired")
+            self._settle(before, memory, step, span)
         return None
+
+    def _settle(self, before: Particles, memory: Any, step: Step, span: float) -> None:
+        """Let the energy drift see, and put right, what stands; a calculator that fails is a word in the carry."""
+        if self.method.drift is None:
+            return
+        context = self._context(before, memory, step, span)
+        try:
+            self.method.drift.settle(before, self.particles, context)
+        except Unscored as problem:
+            self.carry.problem = f"{self.method.drift.name}: {problem}"
+        self.carry.memory = context.memory
+        combine_statistics(self.statistics, context.counts)
 
     # ------------------------------------------------------------------ judging
 
@@ -293,11 +313,21 @@ class _Run:
             offenders |= ~(score <= 1.0)
             if estimator.steers:
                 steering = np.maximum(steering, score)
+            if self._hopeless(before, offenders, span):
+                break
         self.carry.memory = context.memory
         combine_statistics(self.statistics, context.counts)
         if silent and not self._any(offenders):
             return _Verdict(everybody, math.inf, 0.0)  # nothing else explains why an estimator could not be asked
         return _Verdict(offenders, self._worst(steering), self._worst(steering[~offenders]))
+
+    def _hopeless(self, before: Particles, offenders: NDArray[np.bool_], span: float) -> bool:
+        """Return whether all atoms will be done by forces whatever else is found: further checks would cost for nothing."""
+        method = self.method
+        if method.fallback is None or method.finer(span) is not None or not self._any(offenders):
+            return False
+        everybody = method.fallback.rows(before, offenders).all()
+        return not self._any(np.array([not everybody]))
 
     def _context(self, before: Particles, memory: Any, step: Step, span: float) -> Context:
         m = self.method

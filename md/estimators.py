@@ -16,10 +16,10 @@ from .estimator import (
     Context,
     Estimator,
     FloatArray,
-    Unscored,
     is_known,
     mismatch,
     ratio,
+    remembered,
     species_of,
 )
 
@@ -48,7 +48,7 @@ class EnergyDefect(Estimator):
 
     def defect(self, before: Particles, after: Particles, context: Context) -> FloatArray:
         """Return the defect (n,)."""
-        potential = [_remembered(self, state, context) for state in (before, after)]
+        potential = [remembered(self, state, context) for state in (before, after)]
         own = after.kinetic_energy() - before.kinetic_energy() + float(potential[1][0] - potential[0][0])
         change, count = context.exchange.reduce(np.array([own, before.n]), "sum")
         each = abs(change - context.step.work) / count
@@ -93,7 +93,7 @@ class LocalEnergyDefect(Estimator):
     def defect(self, before: Particles, after: Particles, context: Context) -> FloatArray:
         """Return the defect (n,)."""
         totals = [
-            0.5 * state.mass * np.sum(state.velocity**2, axis=1) + _remembered(self, state, context)
+            0.5 * state.mass * np.sum(state.velocity**2, axis=1) + remembered(self, state, context)
             for state in (before, after)
         ]
         change = totals[1] - totals[0] - context.step.work / context.exchange.reduce(before.n, "sum")
@@ -106,29 +106,6 @@ class LocalEnergyDefect(Estimator):
     def potentials(self, particles: Particles) -> FloatArray:
         """Return the potential energies, (n,)."""
         return self.energies.atomic_energies(particles)
-
-
-def _remembered(estimator: EnergyDefect | LocalEnergyDefect, particles: Particles, context: Context) -> FloatArray:
-    """Return what ``potentials`` gives, from memory when it is known for these positions; two states are remembered."""
-    cell = np.zeros((3, 3)) if particles.cell is None else particles.cell
-    key, memory, name = np.concatenate([particles.position, cell]), context.memory, estimator.name
-    for place in ("new", "old"):
-        known = np.array_equal(memory.get(f"{name} {place} at", ()), key)
-        if context.exchange.reduce(int(known), "min"):
-            return memory[f"{name} {place}"]
-    context.count("estimator_energies")
-    try:
-        found = estimator.potentials(particles)
-    except NotImplementedError:
-        raise
-    except (ArithmeticError, RuntimeError) as error:  # a calculator that fails where a bad stride led
-        if context.exchange.size > 1:  # the others are waiting in the middle of it
-            raise
-        raise Unscored(f"{type(error).__name__}: {error}") from None
-    if f"{name} new" in memory:
-        memory[f"{name} old"], memory[f"{name} old at"] = memory[f"{name} new"], memory[f"{name} new at"]
-    memory[f"{name} new"], memory[f"{name} new at"] = found, key
-    return memory[f"{name} new"]
 
 
 # ---------------------------------------------------------------------- further strides

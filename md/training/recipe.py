@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ _BOUNDS = {
     "layers": (1, True), "batch": (1, True), "every": (1, True), "rollout": (1, True), "early_stop": (0, True),
     "validate_every": (1, True), "log_every": (1, True), "threads": (0, True), "training_pairs": (0, True),
     "validation_pairs": (1, True), "test_pairs": (1, True), "plateau_patience": (1, True), "seed": (0, True),
-    "decay": (0.0, True),
+    "decay": (0.0, True), "semigroup": (0.0, True),
 }  # fmt: skip
 
 _CHOICES = {
@@ -53,7 +53,8 @@ class TrainingRecipe:
     training_pairs : at most so many pairs are learned, spread evenly over the data; 0: all (for learning curves)
     validation : fraction of the segments (of the one segment: of its end) that is held out
     validation_pairs, test_pairs : at most so many pairs are looked at each time
-    start_from : model file whose weights and scales training starts from; its architecture replaces the options below
+    start_from : model file whose weights and scales training starts from; its architecture replaces the options below.
+        Strides that it does not know begin as the nearest that it knows
     cutoff, l_max, parity, channels, layers, radial_functions, radial_hidden, speed_functions, speed_hidden : see Architecture
     batch : frames in a step
     optimiser : "adamw", or "muon" for the matrices of the layers and AdamW for the rest (see ``muon.Muon``)
@@ -67,6 +68,8 @@ class TrainingRecipe:
     displacement_weight, velocity_weight : of the squared errors in units of what the baseline leaves, per species
     energy_weight, force_weight : the same of energies (their spread per atom) and forces (their rms)
     rollout, rollout_from : from this fraction of the run on, losses are of ``rollout`` strides on the model's own states
+    semigroup : weight of f_h o f_h = f_2h on the model's own states, for every stride learned with its double (see
+        ``loss.StrideObjective``), which makes step doubling a check and retries at h consistent; 0: off
     time_reversal : half of the pairs are seen backwards, (x', -v') -> (x, -v)
     steps, epochs, max_minutes : budget, the first that is used up ends the training; 0: none
     early_stop : validations without gain that end the training; 0: never
@@ -119,6 +122,7 @@ class TrainingRecipe:
     force_weight: float = 1.0
     rollout: int = 1
     rollout_from: float = 0.8
+    semigroup: float = 0.0
     time_reversal: bool = True
     steps: int = 0
     epochs: int = 0
@@ -153,6 +157,10 @@ class TrainingRecipe:
             raise InputError("a training needs a budget: give steps, epochs or max_minutes")
         if self.steps < 0 or self.epochs < 0 or self.max_minutes < 0.0:
             raise InputError("steps, epochs and max_minutes must not be negative")
+        if self.semigroup and max(doubles(self.strides), default=-1) < 0:
+            raise InputError(
+                f"semigroup compares strides h and 2h, and none of {list(self.strides)} fs is twice another; add one"
+            )
         self._check_fractions()
 
     def _check_fractions(self) -> None:
@@ -190,6 +198,11 @@ class TrainingRecipe:
     def fixed(self) -> dict[str, Any]:
         """Return what a resumption must not change."""
         return {key: value for key, value in self.to_json().items() if key not in FREE_TO_CHANGE}
+
+
+def doubles(strides: Sequence[float]) -> list[int]:
+    """Return for each stride the row of the one that is twice as long, -1 where there is none."""
+    return [next((k for k, other in enumerate(strides) if math.isclose(other, 2.0 * h)), -1) for h in strides]
 
 
 def _as_type(key: str, kind: str, value: Any) -> Any:

@@ -28,6 +28,7 @@ from .ranks import Alone, Ranks, ranks_of
 from .recipe import TrainingRecipe
 from .state import TrainingState
 from .tasks import TASKS, Task
+from .widen import widened
 
 __all__ = ["MODEL", "TrainingRecipe", "train"]
 
@@ -145,7 +146,8 @@ class _Training:
         if kept is not None:
             architecture = Architecture.from_json(kept["architecture"])
         elif start is not None:
-            architecture = _able(start, recipe)
+            start = _able(start, recipe, lambda: task.architecture(training, pairs, recipe))
+            architecture = start.architecture
         else:
             architecture = task.architecture(training, pairs, recipe)
         parts = {"training": (cls._frames(training, architecture, recipe), pairs)}
@@ -241,16 +243,12 @@ def _reach(segments: Sequence[Segment], recipe: TrainingRecipe) -> int:
     return recipe.rollout * max(spans, default=0) + 1
 
 
-def _able(model: Model, recipe: TrainingRecipe) -> Architecture:
-    """Return the architecture of a model to start from, after looking whether the recipe fits it."""
+def _able(model: Model, recipe: TrainingRecipe, measured: Callable[[], Architecture]) -> Model:
+    """Return a model to start from, with rows for the recipe's strides, after looking whether the recipe fits it."""
     a = model.architecture
     if a.head != recipe.head:
         raise InputError(f"start_from is a model of head {a.head!r}, the recipe asks for {recipe.head!r}")
-    if recipe.head == "stride" and tuple(recipe.strides) != a.strides:
-        raise InputError(
-            f"start_from is a model of strides {list(a.strides)} fs; the recipe has {list(recipe.strides)}"
-        )
-    return a
+    return widened(model, recipe.strides, measured) if recipe.head == "stride" else model
 
 
 def _weights(state: TrainingState) -> dict[str, np.ndarray]:

@@ -102,6 +102,7 @@ VARIANTS = (
     {"rollout": 2, "rollout_from": 0.4, "dtype": "float32"},
     {"schedule": "plateau", "plateau_patience": 1},
     {"optimiser": "muon"},
+    {"strides": (4.0, 8.0), "semigroup": 0.5},
 )
 
 
@@ -148,6 +149,35 @@ def test_a_wall_clock_budget_and_an_early_stop(data, tmp_path):
     assert 0.01 <= timed.card["training"]["minutes"] < 0.2
     stopped = train(recipe(data, steps=500, learning_rate=1e-12, validate_every=2, early_stop=3), tmp_path / "early")
     assert stopped.card["training"]["ended"] == "early stop" and 6 <= stopped.card["training"]["steps"] < 100
+
+
+def test_a_model_learns_a_further_stride_without_forgetting_its_own(data, tmp_path):
+    segment = harmonic(7)
+
+    def moved(model, stride):
+        network = Network(model.architecture, dtype=torch.float64).load(model.weights)
+        system = System(segment.species, segment.mass, segment.position[3], segment.velocity[3], stride=stride)
+        with torch.no_grad():
+            d, v = network(Batch.of([system], model.architecture))
+        return np.concatenate([d.numpy(), 10.0 * v.numpy()])
+
+    def further(start, strides, folder, **more):
+        more = {"steps": 1, "learning_rate": 1e-15, "warm_up": 0, "decay": 0.0} | more
+        path = str(tmp_path / start / "model.safetensors")
+        return train(recipe(data, strides=strides, start_from=path, **more), tmp_path / folder)
+
+    first = train(recipe(data, strides=(4.0,)), tmp_path / "first")
+    still = further("first", (4.0, 8.0), "still")
+    assert still.architecture.strides == (4.0, 8.0)
+    scales = first.architecture.displacement_scale, still.architecture.displacement_scale
+    assert scales[1][0] == scales[0][0] and scales[1][1] != scales[0][0]
+    assert np.allclose(moved(still, 4.0), moved(first, 4.0), rtol=1e-9, atol=1e-12)
+    taught = further("first", (4.0, 8.0), "taught", steps=10, learning_rate=1e-2)
+    assert not np.allclose(moved(taught, 8.0), moved(still, 8.0), rtol=1e-2)
+    more = further("taught", (2.0, 4.0, 8.0), "more")
+    for stride in (4.0, 8.0):
+        assert np.allclose(moved(more, stride), moved(taught, stride), rtol=1e-9, atol=1e-12)
+    assert not np.allclose(moved(more, 2.0), moved(more, 4.0), rtol=0.1)
 
 
 def test_fine_tuning_keeps_the_scales(data, tmp_path):

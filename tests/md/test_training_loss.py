@@ -106,6 +106,66 @@ def test_several_strides_on_own_states(tmp_path):
     assert abs(float(slope[0, 0, 0])) > 1e-3
 
 
+def test_a_semigroup_by_hand():
+    """Two strides of 4 fs from the model's own state against one of 8 fs; samples of 8 fs have no double and add nothing."""
+    cell = np.diag([6.0, 6.0, 6.0])
+    segment, more = harmonic(0, frames=16, cell=cell), {"strides": (4.0, 8.0), "velocity_weight": 0.5}
+    _, a, plain = objective_of([segment], **more)
+    _, _, objective = objective_of([segment], **more, semigroup=3.0)
+    network, pairs = Network(a, seed=3), objective.pairs
+    with torch.no_grad():
+        network.weights["readout"] *= 3.0
+    short, long = (int(np.flatnonzero((pairs.first == 4) & (pairs.stride == h))[0]) for h in (0, 1))
+
+    def added(rows, sign):
+        rows, signs = np.array(rows), np.full(len(rows), sign)
+        return objective.loss(network, rows, signs, 1) - plain.loss(network, rows, signs, 1)
+
+    def stride(x, v, h):
+        with torch.no_grad():
+            d, u = network(Batch.of([System(segment.species, segment.mass, x, v, cell, segment.periodic, h)], a))
+        return x + d.numpy(), u.numpy()
+
+    k = a.species_index(segment.species)
+    for sign, frame in ((1.0, 4), (-1.0, 8)):
+        start = segment.position[frame], sign * segment.velocity[frame]
+        twice, once = stride(*stride(*start, 4.0), 4.0), stride(*start, 8.0)
+        scales = (np.array(t)[1, k, None] for t in (a.displacement_scale, a.velocity_change_scale))
+        d, v = (np.mean(((two - one) / s) ** 2) for two, one, s in zip(twice, once, scales, strict=True))
+        assert d > 1e-4 and v > 1e-4
+        assert float(added([short], sign).detach()) == pytest.approx(3.0 * (d + 0.5 * v), rel=1e-9)
+        assert float(added([long, short], sign).detach()) == pytest.approx(1.5 * (d + 0.5 * v), rel=1e-9)
+        assert float(added([long], sign).detach()) == 0.0
+    (slope,) = torch.autograd.grad(added([short], 1.0), network.weights["readout"])
+    step, values = 1e-6, []
+    for shift in (step, -step):
+        with torch.no_grad():
+            network.weights["readout"][0, 0, 0] += shift
+            values.append(float(added([short], 1.0)))
+            network.weights["readout"][0, 0, 0] -= shift
+    assert float(slope[0, 0, 0]) == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4)
+    assert abs(float(slope[0, 0, 0])) > 1e-3
+
+
+def test_a_semigroup_is_learned():
+    """The weight of the term makes two strides agree with one, more than the data alone do."""
+    segments, left = [harmonic(k) for k in range(2)], {}
+    both = {"strides": (4.0, 8.0)}
+    rows = np.flatnonzero(objective_of(segments, **both)[2].pairs.stride == 0)[::5]
+    defect = [objective_of(segments, **both, semigroup=w)[2] for w in (1.0, 2.0)]
+    for weight in (0.0, 10.0):
+        r, a, objective = objective_of(segments, **both, semigroup=weight)
+        state = TrainingState(r, a)
+        for step in range(40):
+            state.optimiser.zero_grad()
+            objective.loss(state.network, np.roll(rows, -4 * step)[:4], np.ones(4), 1).backward()
+            state.update(0.1)
+        with torch.no_grad():
+            one, two = (float(d.loss(state.network, rows, np.ones(len(rows)), 1)) for d in defect)
+        left[weight] = two - one
+    assert 0.0 < left[10.0] < 0.5 * left[0.0]
+
+
 def test_own_states_have_neighbours_of_their_own():
     cell = np.diag([6.0, 7.0, 8.0])
     segment = harmonic(0, frames=6, cell=cell)

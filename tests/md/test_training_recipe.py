@@ -49,6 +49,7 @@ def test_schedules():
         ({"cutoff": 0.0}, "cutoff is 0.0; expected more than 0"),
         ({"steps": 0}, "needs a budget: give steps, epochs or max_minutes"),
         ({"strides": []}, r"needs strides = \[...\] in fs"),
+        ({"semigroup": 1.0, "strides": [2, 5]}, "compares strides h and 2h, and none of"),
         ({"strides": [4, 2]}, "expected different positive times in fs, ascending"),
         ({"head": "forces"}, "head is 'forces'; expected 'stride' or 'energy'"),
         ({"validation": 1.0}, "validation is 1.0; expected a fraction below 1"),

@@ -11,7 +11,7 @@ temperature = 300.0
 model = "copper-energy"
 [integrator]
 kind = "stride"
-model = "copper-32fs"
+model = "copper-16-32fs"
 [error_control]
 fallback = "forces"
 fallback_step = "4 fs"

@@ -12,7 +12,7 @@ import askel
 VERLET = {"kind": "leapfrog", "step": "2 fs"}
 LANGEVIN = {"kind": "langevin", "temperature": 300.0}
 BAROSTAT = {"pressure": 10000.0, "compressibility": 7e-7, "coupling": "axes", "time": "50 fs", "every": 2}
-STRIDE = {"kind": "stride", "model": "copper-32fs"}
+STRIDE = {"kind": "stride", "model": "copper-16-32fs"}
 STRICT = {"estimators": ["range", "reversibility", "energy"], "tolerance": 1e-3}
 FALLBACK = {"fallback": "forces", "fallback_step": "4 fs"}
 
