@@ -12,6 +12,7 @@ import math
 import os
 import statistics
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 from askel.nbody import evolve_batch
 from askel.nbody.ensemble_outcomes import OUTCOMES
+from askel.nbody.post_newtonian import parse_terms
+from askel.nbody.post_newtonian_integrals import integrals
 from askel.nbody.scattering import Approach, Body, Orbit, Part, Sample, Scattering
 from askel.nbody.scattering_cross_sections import capture_cross_section, cross_section
 from askel.nbody.scattering_distributions import Distribution, fixed
@@ -28,7 +31,7 @@ from machine import machine, versions
 
 HERE = Path(__file__).resolve().parent
 Record = dict[str, Any]
-STAR, HOLE = Body(fixed(1.0)), Body(fixed(0.5), black_hole=True)
+STAR, HOLE, HEAVY = Body(fixed(1.0)), Body(fixed(0.5), black_hole=True), Body(fixed(1.0), black_hole=True)
 
 
 def binary(eccentricity: Distribution) -> Part:
@@ -51,6 +54,12 @@ CLOSE = Scattering(
 #: (doi:10.1086/177610): `sigma3 -e 0 -v 0.1 -d 1000 -q`, seeds 21, 22, 23, 9,090 encounters by a Hermite scheme.
 #: Means of the three runs with their binomial errors, in pi a^2 (v_c / v)^2.
 STARLAB = {"exchange": (3.31, 0.075), "direct exchange": (0.793, 0.033), "resonance": (4.68, 0.10)}
+#: The timed encounters of black holes: c is 100 times the velocity of a circular binary, periastra are tens of GM/c^2 and more.
+TERMS, LIGHT = ("1", "1cross", "2", "2.5"), 100.0
+HOLES = Scattering(
+    (Part((HEAVY, HEAVY), (Orbit(fixed(1.0), Distribution("thermal", {"high": 0.999})),)), Part((HEAVY,))),
+    TIMED.approach, seed=70921, c=LIGHT,
+)  # fmt: skip
 T_END, STOP = 300.0, ("escape", "mardling-aarseth")
 
 
@@ -254,6 +263,66 @@ def ionisation(count: int) -> Record:
     }
 
 
+def relativity(repeats: int, many: int, few: int) -> Record:
+    """Time black holes in lanes, in the general chain (which terms of spins keep, here of zero spins) and as Newtonian points."""
+    sample = HOLES.sample(np.arange(many))
+    ways: dict[str, tuple[tuple[str, ...], int]] = {
+        "lanes": (TERMS, many),
+        "lanes, all orders": ((*TERMS, "3", "3.5"), many),
+        "general chain": ((*TERMS, "SO"), few),
+        "newtonian lanes": ((), many),
+    }
+    runs: dict[str, list[float]] = {name: [] for name in ways}
+    last: dict[str, Any] = {}
+
+    def once(terms: tuple[str, ...], which: slice) -> tuple[float, Any]:
+        begin = time.process_time()
+        end = evolve_batch(
+            sample.mass[which], sample.position[which], sample.velocity[which], T_END, post_newtonian=terms,
+            speed_of_light=LIGHT, stop=STOP, merger_distance=6.0 if terms else None,
+        )  # fmt: skip
+        return (time.process_time() - begin) / len(end), end
+
+    with kernel_threads(1):
+        for terms, _ in ways.values():
+            once(terms, slice(0, 1))
+        for repeat in range(repeats):
+            for name, (terms, count) in ways.items():
+                spent, last[name] = once(
+                    terms, slice(0, count) if count == many else slice(few * repeat, few * (repeat + 1))
+                )
+                runs[name].append(spent)
+    ms = {name: 1e3 * statistics.median(spent) for name, spent in runs.items()}
+    wrong = np.abs(last["lanes"].energy_error)
+    return {
+        "job": f"binary-single encounters of equal black holes, thermal e, v = 0.5, b <= 6 a, c = {LIGHT:g}, terms {TERMS}, "
+        "ended by escape, stability or merger, one core",
+        "encounters": [many, few * repeats],
+        "ms_per_encounter": ms,
+        "ms_each_run": {name: [1e3 * t for t in spent] for name, spent in runs.items()},
+        "chain_over_lanes": ms["general chain"] / ms["lanes"],
+        "micro_steps_mean": {name: float(end.steps.mean()) for name, end in last.items()},
+        "energy_less_work_error_p99": float(np.percentile(wrong, 99)),
+        "energy_1pn_drift_median": [energy_1pn(c, min(many, 40)) for c in (LIGHT, 2.0 * LIGHT)],
+        "met": bool(ms["lanes"] <= 1.0),
+    }
+
+
+def energy_1pn(c: float, count: int) -> float:
+    """Return the median |dE/E| of the 1PN energy with 1PN terms alone, which leaves c^-4, from 40 a to t = 150."""
+    sample = HOLES.sample(np.arange(count))
+    terms = ("1", "1cross")
+    end = evolve_batch(
+        sample.mass, sample.position, sample.velocity, 150.0, post_newtonian=terms, speed_of_light=c, max_steps=10_000
+    )
+    states = (sample.position, sample.velocity), (end.position, end.velocity)
+    before, after = (
+        np.array([integrals(parse_terms(terms), sample.mass[k], x[k], v[k], G=1.0, c=c).energy for k in range(count)])
+        for x, v in states
+    )
+    return float(np.median(np.abs((after - before) / before)))
+
+
 def capture(count: int) -> Record:
     """2.5PN capture of two equal black holes at v = 1e-3 c, against the analytic cross section."""
     expected = capture_cross_section(0.5, 0.5, 1e-3)
@@ -263,10 +332,16 @@ def capture(count: int) -> Record:
         Approach(fixed(1e-3), Distribution("disk", {"high": largest}), separation=2e4), seed=9, c=1.0,
     )  # fmt: skip
     settings = Settings(1e9, ("escape", "capture"), post_newtonian=("2.5",), merger_distance=6.0)
+    for terms in (("2.5",), ("2.5", "SO")):
+        run_encounters(holes, replace(settings, post_newtonian=terms), np.arange(1))
     begin = time.process_time()
     rows = run_encounters(holes, settings, np.arange(count))
     spent = (time.process_time() - begin) / count
     bound = np.isin(rows["outcome"], [OUTCOMES.index(name) for name in ("capture", "merger")])
+    slow = replace(settings, post_newtonian=("2.5", "SO"))  # which the general chain takes
+    begin = time.process_time()
+    run_encounters(holes, slow, np.arange(count // 40))
+    chain = (time.process_time() - begin) / (count // 40)
     share = float(bound.mean())
     sigma = np.pi * largest**2 * share
     error = np.pi * largest**2 * np.sqrt(share * (1.0 - share) / count)
@@ -277,6 +352,7 @@ def capture(count: int) -> Record:
         "analytic": expected,
         "sigmas": (sigma - expected) / error,
         "ms_per_encounter": 1e3 * spent,
+        "ms_per_encounter_general_chain": 1e3 * chain,
         "met": bool(abs(sigma - expected) < 3.0 * error),
     }
 
@@ -310,6 +386,7 @@ def main() -> None:
         "ionisation": lambda: ionisation(20_000 if quick else 400_000),
         "hard": lambda: hard_cross_sections(500 if quick else 10_000),
         "peer_outcomes": lambda: peer_outcomes(20 if quick else 200),
+        "relativity": lambda: relativity(1 if quick else 5, 100 if quick else 1000, 4 if quick else 20),
         "capture": lambda: capture(100 if quick else 2000),
     }
     if unknown := set(options.parts or ()) - set(parts):

@@ -44,6 +44,12 @@ register(
         ("ensemble_three", "cuda"): f"{_K}.ensemble_cuda:advance",
         ("ensemble_chain", "cpu"): f"{_K}.ensemble_chain_cpu:advance",
         ("ensemble_post_newtonian", "cpu"): f"{_K}.ensemble_chain_cpu:advance_post_newtonian",
+        ("ensemble_relativity_two", "cpu"): f"{_K}.ensemble_relativity_cpu:advance_two",
+        ("ensemble_relativity_three", "cpu"): f"{_K}.ensemble_relativity_cpu:advance_three",
+        ("ensemble_relativity_two", "cuda"): f"{_K}.ensemble_relativity_cuda:advance_two",
+        ("ensemble_relativity_three", "cuda"): f"{_K}.ensemble_relativity_cuda:advance_three",
+        ("ensemble_relativity_row", "reference"): f"{_K}.ensemble_relativity_reference:row",
+        ("ensemble_relativity_row", "cpu"): f"{_K}.ensemble_relativity_cpu:row",
         ("ensemble_row", "reference"): f"{_K}.ensemble_row_reference:row",
         ("ensemble_row", "cpu"): f"{_K}.ensemble_row_cpu:row",
     }

@@ -1,9 +1,9 @@
 """Ensembles: many few-body systems, each followed to an end of its own by one kernel call.
 
 What it is: the regularised chain (logarithmic Hamiltonian, chain coordinates, extrapolation) for k independent systems of the
-same number of bodies. Three Newtonian bodies run eight at a time in vector registers; everything else (post-Newtonian terms,
-spins, horizons, other numbers of bodies) is one chain for each thread. What it is not: a propagator of the run loop; there is
-one call and nothing in between.
+same number of bodies. Three Newtonian bodies, and two or three with post-Newtonian terms and mergers, run eight at a time in
+vector registers; everything else (terms of spins, four bodies and more, Newtonian pairs) is one chain for each thread. What it
+is not: a propagator of the run loop; there is one call and nothing in between.
 
 | name of a rule | ends a system when |
 |---|---|
@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..particles import InputError, resolve
 from ..particles.kernels import thread_count
+from ._kernels.post_newtonian_terms import SPIN_TERMS
 from .post_newtonian import parse_terms
 
 FloatArray = NDArray[np.float64]
@@ -70,7 +71,8 @@ class Ensemble:
     position, velocity, spin : (k, n, 3) at the end
     time : (k,) when they ended
     reason : (k,) int, index into ``REASONS``
-    energy_error : (k,) (E - work of post-Newtonian terms - E_0) / |E_0|, by the kernel
+    energy_error : (k,) (E - work of post-Newtonian terms - E_0) / |E_0| with the Newtonian E, by the kernel; for the conserved
+        post-Newtonian energy see ``askel.nbody.post_newtonian_integrals``
     closest : (k,) least distance of any two bodies (osculating periastron for passages between micro-steps)
     closest_pair : (k, 2) int, the two bodies that came so close, or that collided or merged
     hardest : (k,) largest G (m_i + m_j) / r met; divided by c^2 it is the compactness
@@ -151,8 +153,8 @@ def evolve_batch(
     t_end : positive, or (k,)
     tolerance : relative error per micro-step. Of 1,000 scatterings of equal masses 99 % keep their energy to 4e-8 at 1e-10, and
         to 2e-10 at 1e-12
-    backend : "cpu", or "cuda" for three Newtonian bodies: the same method on a device, with other roundings; all else, such as
-        binary-binary encounters, is refused there
+    backend : "cpu", or "cuda" for what runs in lanes (see the module): the same method on a device, with other roundings; all
+        else, such as binary-binary encounters, is refused there
     post_newtonian : names of terms (``askel.nbody.post_newtonian``) on pairs with a black hole; needs ``speed_of_light``
     speed_of_light : c in the units of the velocities
     stop : names of rules, see the module
@@ -186,22 +188,27 @@ def evolve_batch(
     rules = _rules(stop, tide, light)
     end = np.broadcast_to(np.asarray(t_end, float), (k,)).copy()
     out = _Output(s, track if k == 1 else 0)
-    torn = "collision" in stop and bool(holes.any())  # stars by black holes, which the chain knows
+    horizon = (merger_distance or 0.0) * 2.0 * gravitational_constant / light**2 * m * holes if light else 0.0 * m
+    touching = np.where(holes, 0.0, size * ("collision" in stop))
+    torn = bool(holes.any()) and bool(touching.any())  # stars by black holes
     if n == 3 and not terms and merger_distance is None and not rules[_CAPTURE] and not torn:
         resolve("ensemble_three", backend)(
-            _block(k), gravitational_constant, m, x, v, size, end, tolerance, ROWS, max_steps, rules, *out.three()
+            _block(k), gravitational_constant, m, x, v, size, end, tolerance, ROWS, max_steps, rules, *out.points()
         )
+    elif terms and not terms & SPIN_TERMS and n in _RELATIVITY:
+        resolve(_RELATIVITY[n], backend)(
+            _block(k), gravitational_constant, light, terms, m, x, v, holes, horizon, touching, end, tolerance,
+            ROWS, max_steps, rules, *out.points(),
+        )  # fmt: skip
     elif backend == "cuda":
         raise InputError(
-            f"backend 'cuda' has three Newtonian points, without captures, mergers and disruptions; these {n} bodies need "
-            "backend = 'cpu'"
+            f"backend 'cuda' has three Newtonian points without captures, mergers and disruptions, and two or three with "
+            f"post-Newtonian terms but those of spins; these {n} bodies need backend = 'cpu'"
         )
     else:
-        scale = 0.0 if merger_distance is None else merger_distance * 2.0 * gravitational_constant / light**2
-        touching = "collision" in stop
         resolve("ensemble_post_newtonian" if terms else "ensemble_chain", backend)(
-            gravitational_constant, light, terms, m, x, v, s, holes, scale * m * holes, np.where(holes, 0.0, size * touching),
-            end, tolerance, max_steps, rules, *out.chain(),
+            gravitational_constant, light, terms, m, x, v, s, holes, horizon, touching, end, tolerance, max_steps, rules,
+            *out.chain(),
         )  # fmt: skip
     return out.ensemble()
 
@@ -214,6 +221,7 @@ def _block(k: int) -> int:
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
+_RELATIVITY = {2: "ensemble_relativity_two", 3: "ensemble_relativity_three"}  # operations of lanes, by bodies
 _CAPTURE = 3  # place of "capture" among the rules of the kernels
 
 
@@ -311,14 +319,14 @@ class _Output:
         self.labels = np.zeros((k, n), np.int64)
         self.track, self.steps = np.empty((track, 1 + 6 * n)), np.zeros(1 if track else 0, np.int64)
 
-    def three(self) -> tuple[NDArray, ...]:
+    def points(self) -> tuple[NDArray, ...]:
         return (
             self.position, self.velocity, self.results, self.counts, self.orbits, self.members, self.labels, self.track,
             self.steps,
         )  # fmt: skip
 
     def chain(self) -> tuple[NDArray, ...]:
-        return (self.position, self.velocity, self.spin, *self.three()[2:])
+        return (self.position, self.velocity, self.spin, *self.points()[2:])
 
     def ensemble(self) -> Ensemble:
         reason, steps, rejected, minima, pair, parted = self.counts.T.copy()

@@ -91,6 +91,14 @@ def ensemble_row(rng, weight):
     return (0.1 + 0.2 * rng.random(k), 4 if weight else 2, 1.3, mass, position, velocity), out
 
 
+def ensemble_relativity_row(rng, weight):
+    k, n, terms = (19, 3, 63) if weight else (3, 2, 1 + 8)
+    mass, position, velocity = 0.5 + rng.random((k, n)), rng.normal(size=(k, n, 3)), 0.6 * rng.normal(size=(k, n, 3))
+    hole = (rng.random((k, n)) < 0.7).astype(np.int64)
+    out = (np.full((k, n, 3), np.nan), np.full((k, n, 3), np.nan), np.full(k, np.nan), np.full(k, np.nan))
+    return (0.1 + 0.2 * rng.random(k), 4, 1.3, 8.0, terms, mass, position, velocity, hole), out
+
+
 def _messages(rng, weight):
     """Return the tables of paths, and x, y, w, g, sender, receiver of a graph in which one atom sends and gets nothing."""
     kinds = ((0, 1), (0, -1), (1, -1), (1, 1), (2, 1), (2, -1)) if weight else ((0, 1), (1, -1), (2, 1), (3, -1))
@@ -222,7 +230,7 @@ SAMPLES = {
     for f in (
         acceleration, acceleration_compact, acceleration_jerk, acceleration_tide, fmm, octree,
         chain_row, couple, couple_tabulated, couple_w, couple_x, couple_y, ensemble_row,
-        hilbert_index, layer, messages_back, open_pairs, post_newtonian, update_back,
+        ensemble_relativity_row, hilbert_index, layer, messages_back, open_pairs, post_newtonian, update_back,
     )
 }  # fmt: skip
 

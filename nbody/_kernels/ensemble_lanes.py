@@ -13,6 +13,7 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
@@ -26,6 +27,13 @@ class LanesType(types.Type):
 
     def __init__(self):
         super().__init__(name=f"Lanes{LANES}")
+
+    def unify(self, typingctx, other):
+        """A variable that is a number on one path and a vector on another is a vector."""
+        return self if isinstance(other, types.Float | types.Integer) else None
+
+    def can_convert_from(self, typingctx, other):
+        return Conversion.promote if isinstance(other, types.Float | types.Integer) else None
 
 
 lanes = LanesType()
@@ -67,6 +75,10 @@ for _function, _instruction in (
     (operator.sub, "fsub"),
     (operator.mul, "fmul"),
     (operator.truediv, "fdiv"),
+    (operator.iadd, "fadd"),
+    (operator.isub, "fsub"),
+    (operator.imul, "fmul"),
+    (operator.itruediv, "fdiv"),
 ):
     _binary(_function, _instruction)
 

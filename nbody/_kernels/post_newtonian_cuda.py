@@ -35,7 +35,7 @@ SHORTEST = 16  # partners of a segment at least
 
 _kept = Resident()
 _orders = {f"_order_{k}": on_device(getattr(on_host, f"_order_{k}")) for k in ("1", "2", "25", "3", "35")}
-_pair_coefficients = on_device(on_host.pair_coefficients, **_orders)
+pair_coefficients = on_device(on_host.pair_coefficients, **_orders)
 _spin_acceleration = on_device(on_host.spin_acceleration)
 _spin_precession = on_device(on_host.spin_precession)
 _cross_coefficients = on_device(on_host.cross_coefficients)
@@ -55,7 +55,7 @@ def orbit_acceleration(terms, G, c, m, M, r, n0, n1, n2, p0, p1, p2, q0, q1, q2)
     )
     u0, u1, u2 = p0 - q0, p1 - q1, p2 - q2
     g = G / r
-    N, K = _pair_coefficients(
+    N, K = pair_coefficients(
         terms,
         g * M * inverse_c * inverse_c,
         g * m * inverse_c * inverse_c,

@@ -208,7 +208,6 @@ def head_on(b, v, c):
     )
 
 
-@pytest.mark.slow
 def test_radiation_captures_within_its_cross_section():
     c, v = 1.0, 1e-3
     critical = np.sqrt(capture_cross_section(0.5, 0.5, v, c=c) / np.pi)
@@ -220,7 +219,6 @@ def test_radiation_captures_within_its_cross_section():
     assert outside.hardest[0] / c**2 == pytest.approx(1.0 / 95.0, rel=0.1)
 
 
-@pytest.mark.slow
 def test_black_holes_merge():
     e = evolve_batch(*head_on(1.0, 1e-3, 1.0), 1e8, post_newtonian=["2.5"], speed_of_light=1.0, merger_distance=6.0)
     assert e.outcome == ["merger"] and e.hardest[0] > 1.0 / 12.5
