@@ -9,7 +9,7 @@ where B > 0, else b = 0, g = -B. What post-Newtonian terms take from the Newtoni
 the encounter, so that no small difference is left where bodies fly apart. These terms depend on velocities in the frame in which
 the centre of mass was at rest, and move it: its motion is part of the state.
 
-Terms of pairs are those of post_newtonian_cpu. Cross terms (Einstein-Infeld-Hoffmann) do not depend on velocities: once a substep.
+Terms of pairs are those of post_newtonian_cpu. Cross terms (Einstein-Infeld-Hoffmann) know no velocities: once a substep.
 Functions are compiled for what they get: numbers, or vectors of encounters (ensemble_lanes); a device compiles the same source.
 Branches depend on ``terms`` alone, which all encounters share.
 

@@ -92,8 +92,8 @@ def slice_of_three(
     clock = cuda.local.array((CLOCK, 1), float64)
     size = cuda.local.array((3, 1), float64)
     near = cuda.local.array((2, 1), float64)
-    y = cuda.local.array((QUANTITIES + 1, 1), float64)
-    err = cuda.local.array((QUANTITIES + 1, 1), float64)
+    y = cuda.local.array((INCREMENTS, 1), float64)
+    err = cuda.local.array((INCREMENTS, 1), float64)
     for q in range(QUANTITIES):
         state[q, 0] = states[q, k]
     for q in range(WEIGHTS):
@@ -110,7 +110,7 @@ def slice_of_three(
     exponent = 1.0 / (2 * rows - 1)
     reason = GOING_ON
     for _ in range(budget):
-        for q in range(QUANTITIES + 1):
+        for q in range(INCREMENTS):
             y[q, 0] = 0.0
             err[q, 0] = 0.0
         for r in range(1, rows + 1):
@@ -145,7 +145,7 @@ def slice_of_three(
     reasons[k] = reason
 
 
-slice_of_two = calling(slice_of_three, BODIES=2, QUANTITIES=13, WEIGHTS=5, row=row_of_two)
+slice_of_two = calling(slice_of_three, BODIES=2, QUANTITIES=13, INCREMENTS=14, WEIGHTS=5, row=row_of_two)
 kernel_two, kernel_three = cuda.jit(slice_of_two), cuda.jit(slice_of_three)
 
 
@@ -243,17 +243,29 @@ def _advance(
     return 0
 
 
-def advance_two(block, *arguments):
-    """Run k encounters of two bodies; parameters as in ensemble_relativity_cpu.advance_two (``block`` is not used here).
+def advance_two(
+    block, G, light, terms, mass, position, velocity, hole, horizon, radius, t_end, tolerance, rows, max_steps, rules,
+    end_position, end_velocity, results, counts, orbits, members, labels, track, tracked,
+):  # fmt: skip
+    """Run k encounters of two bodies; parameters as in ensemble_relativity_cpu.advance_three (``block`` is not used here).
 
     Raises
     ------
     InputError : no CUDA device
 
     """
-    return _advance(kernel_two, *arguments)
+    return _advance(
+        kernel_two, G, light, terms, mass, position, velocity, hole, horizon, radius, t_end, tolerance, rows, max_steps, rules,
+        end_position, end_velocity, results, counts, orbits, members, labels, track, tracked,
+    )  # fmt: skip
 
 
-def advance_three(block, *arguments):
+def advance_three(
+    block, G, light, terms, mass, position, velocity, hole, horizon, radius, t_end, tolerance, rows, max_steps, rules,
+    end_position, end_velocity, results, counts, orbits, members, labels, track, tracked,
+):  # fmt: skip
     """Run k encounters of three bodies; as ``advance_two``."""
-    return _advance(kernel_three, *arguments)
+    return _advance(
+        kernel_three, G, light, terms, mass, position, velocity, hole, horizon, radius, t_end, tolerance, rows, max_steps, rules,
+        end_position, end_velocity, results, counts, orbits, members, labels, track, tracked,
+    )  # fmt: skip

@@ -90,18 +90,21 @@ def test_radiation_shrinks_a_circle_as_peters_says(third):
 
 
 def test_energy_is_conserved_to_the_order_left_out():
-    """With 1PN alone the 1PN energy drifts as c^-4: 16 times less at twice the c."""
-    m, x, v = start(4, 40)
-    drift = []
-    for c in (60.0, 120.0):
-        end = evolve_batch(m, x, v, 30.0, post_newtonian=["1", "1cross"], speed_of_light=c)
-        bits = parse_terms(["1", "1cross"])
-        before, after = (
-            np.array([integrals(bits, m[k], *(a[k] for a in s), G=1.0, c=c).energy for k in range(4)])
-            for s in ((x, v), (end.position, end.velocity))
-        )
-        drift.append(np.sqrt(np.mean((after - before) ** 2)))
-    assert 8.0 < drift[0] / drift[1] < 32.0 and 1e-10 < drift[1] < 1e-5
+    """With 1PN alone, cross terms included, the 1PN energy varies as c^-4: 16 times less at twice the c."""
+    m, x, v = row(
+        (0.5, (0.6, 0, 0), (0, 0.4, 0)), (0.5, (-0.6, 0, 0), (0, -0.4, 0)), (0.8, (0, 0.5, 2.5), (0, 0, -0.8))
+    )
+    x, v = (s - np.einsum("kn,knd->kd", m, s)[:, None] / m.sum() for s in (x, v))
+    terms, varies = ["1", "1cross"], []
+    for c in (300.0, 600.0):
+        given = {"post_newtonian": terms, "speed_of_light": c, "tolerance": 1e-13}
+        path = evolve_batch(m, x, v, 5.0, track=10_000, **given).track
+        energy = [
+            integrals(parse_terms(terms), m[0], *state, G=1.0, c=c).energy
+            for state in zip(path.position[::4], path.velocity[::4], strict=True)
+        ]
+        varies.append(np.ptp(energy))
+    assert 12.0 < varies[0] / varies[1] < 20.0 and 1e-11 < varies[1] < 1e-7
 
 
 @pytest.mark.parametrize("third", [None, 1e-3])
@@ -117,8 +120,8 @@ def test_black_holes_merge_where_they_are_told_to(third):
 
 
 def test_a_passage_within_reach_ends_it_and_one_beyond_does_not():
-    c = 10.0
-    begin = binary(1.0, 0.9)  # a periastron of 10 GM/c^2
+    c = 30.0
+    begin = binary(1.0, 0.9)  # a periastron of 90 GM/c^2: its osculating value is good to a few per cent
     common = {"post_newtonian": ["1"], "speed_of_light": c}
     free = evolve_batch(*begin, 6.0, **common)
     near = free.closest[0] * c * c / 2.0
