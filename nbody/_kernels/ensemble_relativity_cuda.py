@@ -7,15 +7,15 @@ decisions of ensemble_settle are compiled for the device from the source that th
 import numpy as np
 from numba import cuda, float64, int64, njit
 
+from ...particles._kernels.device_cuda import require_device, run
 from . import ensemble_bodies, ensemble_relativity, ensemble_settle
 from .chain_extrapolation import SEQUENCE, coefficients
-from .device_cuda import calling, on_device, require_device
+from .device_cuda import calling, on_device
 from .ensemble_bodies import put_in, read_out, worth_a_look
 from .ensemble_cuda import CHECK_EVERY, THREADS, breathe, chain_again, landing_step, passed
 from .ensemble_relativity_cpu import finish, reaches
 from .ensemble_rules import CAPTURES, CRITERION, ESCAPES, GOING_ON, NODE, decide
 from .ensemble_settle import CLOCK, LANDINGS, T, begin
-from .launch import over
 from .post_newtonian_cuda import pair_coefficients
 
 _pair = on_device(ensemble_relativity._pair, pair_coefficients=pair_coefficients)
@@ -68,11 +68,8 @@ def row_of_three(h, m, terms, light, w, s):
     )  # fmt: skip
 
 
-BODIES, QUANTITIES, WEIGHTS = (
-    3,
-    19,
-    8,
-)  # sizes of local arrays, which have to be constants; those of two bodies are put in below
+# sizes of local arrays, which have to be constants; those of two bodies are put in below
+BODIES, QUANTITIES, INCREMENTS, WEIGHTS = 3, 19, 20, 8
 row = row_of_three
 
 
@@ -216,8 +213,9 @@ def _advance(
     budget, trials = 1 if following else CHECK_EVERY, 0
     watched = rules[ESCAPES] > 0.0 or rules[CRITERION] > 0.0 or rules[CAPTURES] > 0.0
     while active.size:
-        over(kernel, -(-active.size // THREADS), THREADS)(
-            budget, cuda.to_device(active), light, terms, *there, reasons_there, *fixed, tolerance, rows, *tables, max_steps
+        run(
+            kernel, -(-active.size // THREADS), THREADS, budget, active, light, terms, *there, reasons_there, *fixed, tolerance,
+            rows, *tables, max_steps,
         )  # fmt: skip
         trials += budget
         reasons_there.copy_to_host(seen)
