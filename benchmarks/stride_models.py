@@ -17,7 +17,7 @@ from machine import machine, versions
 #: model -> reference, thermostat, its time constant (fs), what it acts on, seeds, duration of each (fs)
 MODELS = {
     "copper-16-32fs": ("copper-emt", "nose-hoover", 320.0, "all", 4, 32_000.0),
-    "quartz-30fs": ("quartz-bks", "langevin", 450.0, "all", 4, 30_000.0),
+    "quartz-30fs": ("quartz-bks", "langevin", 750.0, "all", 8, 30_000.0),
     "water-5fs": ("water-spcfw", "bussi", 50.0, "molecules", 4, 25_000.0),
     "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 70.0, "all", 8, 100_002.0),
 }

@@ -215,10 +215,10 @@ REFERENCES: dict[str, Reference] = {
             quartz,
             bks,
             DataRecipe(
-                step=1.0, interval=15.0, frames=9, segments=350, temperatures=(300.0, 450.0, 600.0), shares=(0.5, 0.25, 0.25),
+                step=1.0, interval=15.0, frames=25, segments=600, temperatures=(300.0, 450.0, 600.0), shares=(0.6, 0.25, 0.15),
                 decorrelation=200.0, equilibration=3000.0, friction=0.01,
             ),
-            _runs(1.0, 15.0, 4, 25_000.0, 5_000.0),
+            _runs(1.0, 15.0, 12, 25_000.0, 5_000.0),
         ),
         Reference(
             "water-spcfw",

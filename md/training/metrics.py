@@ -19,7 +19,7 @@ from .loss import energy_and_forces
 
 Predict = Callable[[Batch], tuple[Tensor, Tensor]]
 #: What is summed for displacements and for velocities.
-_SUMS = ("number", "error", "squared error", "size")
+_SUMS = ("number", "error", "squared error", "size", "squared size")
 
 
 class Errors:
@@ -27,7 +27,7 @@ class Errors:
 
     Attributes
     ----------
-    sums : (2, 4, H, S) float64: number of components, |error|, error^2, |what was to be predicted|
+    sums : (2, 5, H, S) float64: number of components, |error|, error^2, |what was to be predicted| and its square
 
     """
 
@@ -40,7 +40,7 @@ class Errors:
         h, s = self.sums.shape[2:]
         place = (stride * s + species).cpu().numpy()
         error = found.double() - wanted
-        columns = (torch.ones_like(error), error.abs(), error.square(), wanted.abs())
+        columns = (torch.ones_like(error), error.abs(), error.square(), wanted.abs(), wanted.square())
         for k, column in enumerate(columns):
             added = np.bincount(place, column.sum(1).cpu().numpy(), minlength=h * s)
             self.sums[quantity, k] += added.reshape(h, s)
@@ -54,12 +54,12 @@ class Errors:
 
     def relative(self, quantity: int, stride: int, species: int | None = None) -> float:
         """Return the sum of |error| over that of |value|, of one species or of all atoms."""
-        _, error, _, size = self._of(quantity, stride, species)
+        _, error, _, size, _ = self._of(quantity, stride, species)
         return error / size if size else math.nan
 
     def absolute(self, quantity: int, stride: int, species: int | None = None) -> float:
         """Return the mean absolute error of a component (Angstrom, Angstrom/fs)."""
-        number, error, _, _ = self._of(quantity, stride, species)
+        number, error, *_ = self._of(quantity, stride, species)
         return error / number if number else math.nan
 
     def _of(self, quantity: int, stride: int, species: int | None) -> list[float]:

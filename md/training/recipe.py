@@ -13,7 +13,7 @@ from ...particles import InputError
 #: What may differ between a training and its resumption: nothing that decides a step already done.
 FREE_TO_CHANGE = frozenset(
     {"steps", "epochs", "max_minutes", "threads", "checkpoint_minutes", "plot_minutes", "log_every", "graph_cache", "test",
-     "test_pairs"}
+     "test_pairs", "keep_energy"}
 )  # fmt: skip
 
 #: name -> (lowest value, whether it may be equal)
@@ -71,6 +71,7 @@ class TrainingRecipe:
     semigroup : weight of f_h o f_h = f_2h on the model's own states, for every stride learned with its double (see
         ``loss.StrideObjective``), which makes step doubling a check and retries at h consistent; 0: off
     time_reversal : half of the pairs are seen backwards, (x', -v') -> (x, -v)
+    keep_energy : at the end strides are stretched by what least squares leave out on held-out pairs (see ``stretch``)
     steps, epochs, max_minutes : budget, the first that is used up ends the training; 0: none
     early_stop : validations without gain that end the training; 0: never
     validate_every, log_every : steps;  checkpoint_minutes, plot_minutes : wall time between them
@@ -124,6 +125,7 @@ class TrainingRecipe:
     rollout_from: float = 0.8
     semigroup: float = 0.0
     time_reversal: bool = True
+    keep_energy: bool = False
     steps: int = 0
     epochs: int = 0
     max_minutes: float = 0.0

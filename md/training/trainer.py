@@ -16,6 +16,7 @@ import torch
 
 from ...equivariant.architecture import Architecture
 from ...equivariant.model_file import Model, load_model, save_model
+from ...equivariant.network import Network
 from ...particles import InputError, Interrupted, kernel_threads
 from ...particles.io_checkpoint import Checkpoint, read_checkpoint
 from ...particles.io_segments import Segment
@@ -24,9 +25,11 @@ from .calibrated import calibrated
 from .data import Pairs, span_of, split
 from .files import facts, read_segments
 from .loop import CHECKPOINT, LOG, PLOT, Progress, TrainingLoop
+from .metrics import errors
 from .ranks import Alone, Ranks, ranks_of
 from .recipe import TrainingRecipe
 from .state import TrainingState
+from .stretch import stretched, stretches
 from .tasks import TASKS, Task
 from .widen import widened
 
@@ -200,25 +203,32 @@ class _Training:
 
     def _finish(self, folder: Path, state: TrainingState, card: dict[str, Any], ended: str) -> Model:
         weights = _weights(state)
-        state.average.load(weights)
+        network, architecture = state.average.load(weights), self.architecture
+        if self.recipe.keep_energy and self.recipe.head == "stride":
+            by = stretches(errors(network, *self.parts[self._held_out_part()], self.recipe.batch))
+            architecture, card = stretched(architecture, by), {**card, "stretched_by": by}
+            network = Network(architecture, network.product, dtype=getattr(torch, self.recipe.dtype)).load(weights)
+            network.to(self.recipe.device)
         metrics = {
-            name: self.task.report(state.average, frames, pairs, self.recipe.batch)
+            name: self.task.report(network, frames, pairs, self.recipe.batch)
             for name, (frames, pairs) in self.parts.items()
             if name != "training"
         }
         card = {**card, "training": {"finished": True, **_spent(state, ended)}, "metrics": metrics}
-        model = Model(self.architecture, weights, card)
+        model = Model(architecture, weights, card)
         if self.recipe.head == "stride":
             card = {**card, **calibrated(model, self._held_out())}
-            model = Model(self.architecture, weights, card)
+            model = Model(architecture, weights, card)
         save_model(folder / MODEL, model)
         (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         return model
 
     def _held_out(self) -> list[Segment]:
         """Return segments that were not trained on, the test set's if there is one."""
-        part = next((name for name in ("test", "validation", "training") if name in self.parts), "training")
-        return list(self.parts[part][0].segments)
+        return list(self.parts[self._held_out_part()][0].segments)
+
+    def _held_out_part(self) -> str:
+        return next((name for name in ("test", "validation") if name in self.parts), "training")
 
     def _card(self) -> dict[str, Any]:
         recipe = self.recipe.to_json()
