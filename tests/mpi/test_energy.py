@@ -8,4 +8,4 @@ def test_equals_one_rank(ranks, count):
     done = ranks.program(count, "energy", timeout=300.0)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert len(said) == 9 and all(line.startswith("ok ") for line in said)
+    assert len(said) == 10 and all(line.startswith("ok ") for line in said)
