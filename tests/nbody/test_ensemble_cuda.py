@@ -29,10 +29,11 @@ for bodies in (2, 3):
     cpu, cuda = (evolve_batch(m, x, v, 2.0, tolerance=1e-8, backend=b, **options) for b in ("cpu", "cuda"))
     assert np.abs(cpu.position - cuda.position).max() < 1e-9, np.abs(cpu.position - cuda.position).max()
     assert np.array_equal(cpu.steps, cuda.steps) and np.array_equal(cpu.reason, cuda.reason)
-    assert np.allclose(cpu.closest, cuda.closest, rtol=1e-8) and np.array_equal(cpu.closest_pair, cuda.closest_pair)
+    assert np.allclose(cpu.closest, cuda.closest, rtol=1e-5) and np.array_equal(cpu.closest_pair, cuda.closest_pair)
     assert 0.0 < np.abs(cuda.energy_error).max() < 1e-6
-hit = [evolve_batch(m, x, v, 2.0, tolerance=1e-8, backend=b, **options | {"merger_distance": 150.0}) for b in ("cpu", "cuda")]
-assert "merger" in hit[0].outcome and hit[0].outcome == hit[1].outcome and np.allclose(hit[0].time, hit[1].time, rtol=1e-8)
+hit = [evolve_batch(m, x, v, 2.0, tolerance=1e-8, backend=b, **options | {"merger_distance": 190.0}) for b in ("cpu", "cuda")]
+assert hit[0].steps.max() > 1 and "merger" in hit[0].outcome and hit[0].outcome == hit[1].outcome
+assert np.allclose(hit[0].time, hit[1].time, rtol=1e-8)
 print("the same")
 """
 )
