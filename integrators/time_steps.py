@@ -73,11 +73,12 @@ class AccelerationAndTide:
 
     def needs(self, particles: Particles) -> tuple[str, ...]:
         """Return "tide" where tides are looked at."""
-        unsoftened = bool((self._lengths(particles) <= 0.0).any())
+        lengths = particles.softening_lengths(self.softening)
+        unsoftened = bool((lengths <= 0.0).any())
         if self.tidal_accuracy is not None:
             return ("tide",) if self._of_all or unsoftened else ()
         if unsoftened:
-            who = particles.identity[np.argmin(self._lengths(particles))]
+            who = particles.identity[np.argmin(lengths)]
             raise InputError(
                 f"particle {who} has no softening, which steps by acceleration need; give tidal_accuracy, or a softening"
             )
@@ -85,20 +86,14 @@ class AccelerationAndTide:
 
     def longest(self, particles: Particles, acceleration: FloatArray, tide: FloatArray | None) -> FloatArray:
         """Return the longest step of each particle, (n,)."""
-        steps = np.full(particles.n, np.inf)
+        steps, lengths = np.full(particles.n, np.inf), particles.softening_lengths(self.softening)
         with np.errstate(divide="ignore"):
             if self.accuracy is not None:
-                lengths = self._lengths(particles)
                 fall = np.sqrt(2.0 * self.accuracy * lengths / np.linalg.norm(acceleration, axis=1))
                 steps[lengths > 0.0] = fall[lengths > 0.0]
             if self.tidal_accuracy is not None and self.needs(particles):
                 assert tide is not None, "a tidal criterion was not given the tides it asked for"
-                judged = np.full(particles.n, True) if self._of_all else self._lengths(particles) <= 0.0
+                judged = np.full(particles.n, True) if self._of_all else lengths <= 0.0
                 rate = np.linalg.norm(tide[judged].reshape(-1, 9), axis=1) / np.sqrt(6.0)
                 steps[judged] = np.minimum(steps[judged], self.tidal_accuracy / np.sqrt(rate))
         return steps
-
-    def _lengths(self, particles: Particles) -> FloatArray:
-        if self.softening > 0.0 or particles.softening is None:
-            return np.full(particles.n, self.softening)
-        return particles.softening

@@ -172,20 +172,15 @@ class DirectGravity:
 
     def softened_within(self, particles: Particles) -> float:
         """Return the distance within which a pair with a black hole is softened; infinite for "plummer"."""
-        return 0.0 if self._spare_black_holes else reach(self._softening_law, lengths(self.softening, particles))
+        if self._spare_black_holes:
+            return 0.0
+        return reach(self._softening_law, particles.softening_lengths(self.softening))
 
     def _law(self, particles: Particles) -> tuple[FloatArray, NDArray[np.bool_], float, float]:
         """Return what kernels take between the state and the output: softening, special, weight, G."""
         special = particles.is_kind(KINDS["black-hole"]) if self._spare_black_holes else np.zeros(particles.n, bool)
-        radius = self._softening_law.radius * lengths(self.softening, particles)
+        radius = self._softening_law.radius * particles.softening_lengths(self.softening)
         return radius, special, self.weight, particles.units.gravitational_constant
-
-
-def lengths(softening: float, particles: Particles) -> FloatArray:
-    """Return the softening lengths, (n,): one number for all where it is positive, else those of the particles."""
-    if softening > 0.0 or particles.softening is None:
-        return np.full(particles.n, softening)
-    return particles.softening
 
 
 def reach(law: Law, lengths: FloatArray) -> float:

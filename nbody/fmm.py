@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..integrators import Evaluation
 from ..particles import SERIAL, Exchange, InputError, NumericalFailure, Particles, resolve
 from ..particles.collective import agreed_failure
-from .direct import lengths, reach, refuse_bad, virial
+from .direct import reach, refuse_bad, virial
 from .softening import law
 
 FloatArray = NDArray[np.float64]
@@ -166,7 +166,7 @@ class Fmm:
         tide: FloatArray | None,
     ) -> None:  # fmt: skip
         """Overwrite the same, and of several ranks the work, (n,) in pairs."""
-        radius = self._law.radius * lengths(self.softening, particles)
+        radius = self._law.radius * particles.softening_lengths(self.softening)
         if self._exchange.size > 1:
             self._field_of_all(particles, radius, acceleration, potential, work, tide)
             return
@@ -212,4 +212,4 @@ class Fmm:
 
     def softened_within(self, particles: Particles) -> float:
         """Return the distance within which pairs are softened; infinite for "plummer"."""
-        return reach(self._law, lengths(self.softening, particles))
+        return reach(self._law, particles.softening_lengths(self.softening))

@@ -40,11 +40,18 @@ def block_leapfrog(
     InputError : nothing is left to judge a step by, or a value out of range
 
     """
+    criterion = _criterion(interaction, accuracy, tidal_accuracy, tides, softening)
+    return BlockLeapfrog(interaction, criterion, levels=levels, exchange=exchange)
+
+
+def _criterion(
+    interaction: Interaction, accuracy: float, tidal_accuracy: float, tides: str, softening: float
+) -> AccelerationAndTide:
+    """Return what judges the steps of particles; an accuracy of 0 is none."""
     given = "tide" in interaction.provides and tidal_accuracy > 0.0
-    criterion = AccelerationAndTide(
+    return AccelerationAndTide(
         accuracy=accuracy or None, tidal_accuracy=tidal_accuracy if given else None, softening=softening, tides=tides
     )
-    return BlockLeapfrog(interaction, criterion, levels=levels, exchange=exchange)
 
 
 def regions(
@@ -70,9 +77,7 @@ def regions(
     InputError : a radius that is too small, or values that the parts refuse
 
     """
-    outer = block_leapfrog(
-        interaction, accuracy=accuracy, tidal_accuracy=tidal_accuracy, tides=tides, softening=softening, levels=levels
-    )
+    criterion = _criterion(interaction, accuracy, tidal_accuracy, tides, softening)
     chain = RegularisedChain(
         tolerance=tolerance,
         softening=softening,
@@ -94,4 +99,4 @@ def regions(
         softened_within=within,
         soften_stars=star_star != "none" and softening == 0.0,
     )
-    return BlockLeapfrog(interaction, outer.criterion, regions=inner, levels=levels, exchange=exchange)
+    return BlockLeapfrog(interaction, criterion, regions=inner, levels=levels, exchange=exchange)

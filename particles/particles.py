@@ -179,6 +179,12 @@ class Particles:
         """Return the mask (n,) of particles of one kind (all False when kinds are absent)."""
         return np.zeros(self.n, bool) if self.kind is None else self.kind == code
 
+    def softening_lengths(self, softening: float = 0.0) -> FloatArray:
+        """Return the softening lengths (n,): the number for all where it is positive, else those of the particles, else zeros."""
+        if softening > 0.0 or self.softening is None:
+            return np.full(self.n, softening)
+        return self.softening
+
     def centre_of_mass(self) -> tuple[FloatArray, FloatArray]:
         """Return the centre-of-mass position and velocity, each (3,); zeros for massless states."""
         total = self.mass.sum()

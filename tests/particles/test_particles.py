@@ -134,3 +134,11 @@ def test_table_declares_what_arrays_are(field):
     value = getattr(everything(), field.name)
     assert value.dtype == field.dtype and value.shape == (4, *field.shape) and value.flags.c_contiguous
     assert field.meaning and np.asarray(field.fill).astype(field.dtype).shape == ()
+
+
+def test_softening_lengths_are_one_for_all_or_those_of_the_particles():
+    own = Particles(np.ones(2), np.eye(3)[:2], np.zeros((2, 3)), softening=[0.1, 0.0])
+    assert own.softening_lengths().tolist() == [0.1, 0.0]
+    assert own.softening_lengths(0.3).tolist() == [0.3, 0.3]
+    own.softening = None
+    assert own.softening_lengths().tolist() == [0.0, 0.0] and own.softening_lengths(0.3).tolist() == [0.3, 0.3]
