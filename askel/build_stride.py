@@ -199,7 +199,7 @@ def _thermostat(config: Config, step: float, particles: Particles, exchange: Exc
     table = config.thermostat
     if table is None:
         return None
-    from .md.thermostats import STRIDES_PER_TIME_CONSTANT, THERMOSTATS, thermostat
+    from .md.thermostats import STRIDES_PER_TIME_CONSTANT, THERMOSTATS, thermostat_class
 
     if table.kind not in THERMOSTATS:
         raise InputError(f"thermostat.kind = {table.kind!r}: no such thermostat; known: {', '.join(THERMOSTATS)}")
@@ -207,11 +207,12 @@ def _thermostat(config: Config, step: float, particles: Particles, exchange: Exc
     time = many * step if table.time is None else particles.units.read(table.time, TIME)
     given = {name: getattr(table, name) for name in ("groups", "conserved", "length", "substeps")}
     options = {name: value for name, value in given.items() if value is not None}
-    known = inspect.signature(type(thermostat(table.kind, 300.0, 1.0))).parameters
+    bath = thermostat_class(table.kind)
+    known = inspect.signature(bath).parameters
     for name in options:
         if name not in known:
             raise InputError(f"thermostat.{name}: {table.kind!r} has no such option; remove it, or take another kind")
-    return thermostat(table.kind, table.temperature, time, seed=config.run.seed, exchange=exchange, **options)
+    return bath(table.temperature, time, seed=config.run.seed, exchange=exchange, **options)
 
 
 def _barostatted(

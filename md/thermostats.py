@@ -72,11 +72,16 @@ def thermostat(kind: str, temperature: float, time_constant: float, **options: A
     InputError : an unknown kind, or what the class refuses
 
     """
+    return thermostat_class(kind)(temperature, time_constant, **options)
+
+
+def thermostat_class(kind: str) -> Callable[..., Layer]:
+    """Return the class of one of ``THERMOSTATS``; raise InputError for another name."""
     if kind not in THERMOSTATS:
         raise InputError(f"unknown thermostat {kind!r}; known: {', '.join(THERMOSTATS)}")
     module, _, name = THERMOSTATS[kind].partition(":")
-    make: Callable[..., Layer] = getattr(importlib.import_module(f".{module}", __package__), name)
-    return make(temperature, time_constant, **options)
+    found: Callable[..., Layer] = getattr(importlib.import_module(f".{module}", __package__), name)
+    return found
 
 
 def check_bath(temperature: float, time_constant: float) -> None:
