@@ -19,7 +19,7 @@ MODELS = {
     "copper-16-32fs": ("copper-emt", "nose-hoover", 320.0, "all", 4, 32_000.0),
     "quartz-30fs": ("quartz-bks", "langevin", 750.0, "all", 8, 30_000.0),
     "water-5fs": ("water-spcfw", "bussi", 50.0, "molecules", 4, 25_000.0),
-    "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 70.0, "all", 8, 100_002.0),
+    "paracetamol-7fs": ("paracetamol-gfn2", "langevin", 500.0, "all", 8, 100_002.0),
 }
 TEMPERATURE = 300.0
 ROOT = Path(__file__).resolve().parent.parent

@@ -207,7 +207,7 @@ REFERENCES: dict[str, Reference] = {
                 step=0.5, interval=3.5, frames=17, segments=500, temperatures=(300.0, 400.0, 500.0), shares=(0.5, 0.25, 0.25),
                 decorrelation=100.0, equilibration=500.0, friction=0.02,
             ),
-            _runs(0.5, 3.5, 10, 24_500.0, 2_000.0, "langevin"),
+            _runs(0.5, 3.5, 9, 24_500.0, 2_000.0, "langevin"),
         ),
         Reference(
             "quartz-bks",
