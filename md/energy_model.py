@@ -41,7 +41,7 @@ class EnergyEngine(Protocol):
 
 
 class TorchEnergy:
-    """The network in torch as an energy engine; what other backends are tested against, five to ten times slower than they.
+    """The network in torch as an energy engine; what other backends are tested against, three to five times slower.
 
     Parameters
     ----------
