@@ -47,10 +47,10 @@ def errors(found, expected):
 def test_equals_the_network(make_model, make_system, options, periodic):
     model, system = make_model(**options), make_system(periodic=periodic)
     expected = exact(model, system)
-    for dtype, bound in (("float64", 3e-6), ("float32", 1e-5)):
+    for dtype, of_energy, of_slopes in (("float64", 1e-7, 1e-5), ("float32", 1e-5, 2e-5)):
         energy, forces, virial = errors(call(FusedEnergy(model, dtype), system), expected)
-        assert 0.0 < forces < bound
-        assert energy < bound and virial < bound
+        assert 0.0 < forces < of_slopes  # a layer's slopes are good to 3e-6 (1e-5) of the steepest, and layers add up
+        assert energy < of_energy and virial < of_slopes
 
 
 def test_the_reference_kernels_give_the_same(make_model, make_system):

@@ -272,7 +272,7 @@ def test_a_reference_makes_segments(tmp_path):
     made = make_segments(recipe, tmp_path / "a.h5", calculator=reference.calculator, atoms=reference.atoms())
     assert 1e-3 < made.drift < 0.5
     with SegmentFile(tmp_path / "a.h5") as file:
-        assert file[0].position.shape == (9, 162, 3) and file[0].cell is not None
+        assert file[0].position.shape == (recipe.frames, 162, 3) and file[0].cell is not None
 
 
 @pytest.mark.parametrize(
